@@ -1,0 +1,128 @@
+"""What a service of the endpoint is, and what it is handed.
+
+A service is an object with a table of operations: plain synchronous functions from the parsed, validated input of
+botocore's model to its output. The front end (server.py, protocol.py) does HTTP, signatures, parsing, validation and
+serialising; a service never sees a request. Only S3 reads and writes streams and has a door of its own.
+
+    class Athena:
+        name = "athena"                    # botocore's service name
+        schema = "CREATE TABLE IF NOT EXISTS athena_queries (...);"
+        moto = frozenset[str]()            # operations that may fall through to moto
+        def __init__(self, endpoint: Endpoint) -> None: ...
+        def operations(self) -> dict[str, Operation]: ...
+        def start(self) -> None: ...       # the store is open, the port is bound: recover what a kill left
+        def stop(self) -> None: ...        # finish or hand over; called once, at an orderly shutdown
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from millpond.errors import MillpondError
+
+if TYPE_CHECKING:
+    from millpond.local.store import Store
+
+ACCOUNT = "000000000000"
+
+
+class AwsError(MillpondError):
+    """An error as AWS answers it: a modelled `code`, a message, the HTTP status, further members of the error shape."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400, **members: Any) -> None:
+        super().__init__(message)
+        self.code, self.status, self.members = code, status, members
+
+
+def unsupported(service: str, operation: str, why: str = "") -> AwsError:
+    """The refusal for what Millpond does not carry: HTTP 501, never a default success."""
+    text = f"Millpond does not carry {service}:{operation} yet.{' ' + why if why else ''} See docs/parity.md."
+    return AwsError("NotImplemented", text, status=501)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who calls what: handed to each operation beside its parameters."""
+
+    service: str
+    operation: str
+    region: str
+    caller: str = ""  # access key id of the signature; a role's own key tells which function or job called
+    request_id: str = ""
+
+
+Operation = Callable[[dict[str, Any], Call], dict[str, Any] | None]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Time, possibly `scale` times faster: waits, retry intervals and schedules divide by it, timestamps do not."""
+
+    scale: float = 1.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def seconds(self, wanted: float) -> float:
+        """How long to wait really for `wanted` seconds of AWS time."""
+        return wanted / self.scale
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """What every service is handed: the state folder, the store, the clock and boto3 clients to ourselves."""
+
+    data: Path  # the state folder (0700), e.g. <project>/.millpond
+    store: Store
+    clock: Clock
+    port: int
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+    account: str = ACCOUNT
+    services: dict[str, Service] = field(default_factory=dict)
+    connect: Callable[[str], Any] | None = None  # set by loopback.py
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def buckets(self) -> Path:
+        """The folder that holds one folder a bucket: `buckets / bucket / key` is the object's file."""
+        return self.data / "s3"
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below the state folder, made when absent: `folder("glue", "runs", run_id)`."""
+        path = self.data.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+    def client(self, service: str) -> Any:
+        """A boto3 client to this endpoint, without a socket (loopback.py). Cached; safe to use from threads."""
+        if self.connect is None:
+            raise RuntimeError("loopback is not connected")
+        return self.connect(service)
+
+    def arn(self, service: str, resource: str) -> str:
+        """`arn("glue", "job/join")` -> `arn:aws:glue:us-east-1:000000000000:job/join`."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+
+class Service(Protocol):
+    """See the module's docstring."""
+
+    name: str
+    schema: str
+    moto: frozenset[str]
+
+    def operations(self) -> Mapping[str, Operation]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
