@@ -1,0 +1,79 @@
+"""Glue: the Data Catalog, connections, crawlers, jobs and bookmarks, composed of parts.
+
+A part is a class constructed with the `Endpoint`, with `schema`, `operations()`, `start()` and `stop()` as a service
+has, and `tagged`: for each kind of resource (as in its ARN) a test whether a name exists. All of Glue's state is ours:
+nothing falls through to moto; an operation that no part carries is refused by the front end.
+
+May import: errors, asl, and millpond.local's service, store, processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from millpond.local.service import Endpoint, Operation
+
+
+class Part(Protocol):
+    """One room of the Glue service."""
+
+    schema: str
+
+    def operations(self) -> Mapping[str, Operation]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+# In the order of starting; stopped in the opposite order.
+PARTS = (
+    ("catalog", "Catalog"),
+    ("partitions", "Partitions"),
+    ("connections", "Connections"),
+    ("bookmarks", "Bookmarks"),
+    ("jobs", "Jobs"),
+    ("classifiers", "Classifiers"),
+    ("crawlers", "Crawlers"),
+    ("tags", "Tags"),
+)
+
+
+class Glue:
+    """See the module's docstring."""
+
+    name = "glue"
+    moto: frozenset[str] = frozenset()
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.parts: dict[str, Part] = {
+            module: getattr(importlib.import_module(f"{__name__}.{module}"), cls)(endpoint)
+            for module, cls in PARTS
+            if importlib.util.find_spec(f"{__name__}.{module}")
+        }
+        self.schema = "\n".join(part.schema for part in self.parts.values())
+        tagged: dict[str, Callable[[str], bool]] = {}
+        for part in self.parts.values():
+            tagged |= getattr(part, "tagged", {})
+        if "tags" in self.parts:
+            cast("dict[str, Callable[[str], bool]]", getattr(self.parts["tags"], "exists")).update(tagged)  # noqa: B009
+
+    def operations(self) -> dict[str, Operation]:
+        merged: dict[str, Operation] = {}
+        for part in self.parts.values():
+            carried = part.operations()
+            if twice := merged.keys() & carried.keys():
+                raise RuntimeError(f"two parts of Glue carry {sorted(twice)}")
+            merged |= carried
+        return merged
+
+    def start(self) -> None:
+        for part in self.parts.values():
+            part.start()
+
+    def stop(self) -> None:
+        for part in reversed(self.parts.values()):
+            part.stop()
