@@ -1,0 +1,10 @@
+"""The interpreter: runs `asl.Machine`s, pure and single-threaded; the world is three doors (see doors.py).
+
+    engine = Engine(clock, tasks, store, ended=..., wake=...)
+    engine.start(Start(execution=arn, machine=machine, input={...}, ...))
+    while True:                              # one loop thread, owned by the host
+        engine.run_until_idle()
+        wakeup.wait(engine.next_timer())     # seconds until the earliest timer, None: no timer
+
+May import: asl, errors.
+"""
