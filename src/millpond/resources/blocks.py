@@ -1,0 +1,196 @@
+"""Ready-made states for explicit flows: run a job, crawl and wait, query, process, invoke, publish.
+
+Each returns one `asl` state in JSONata whose `Comment` is the caller's line (`pipeline.py:50`), which is how a failed
+run finds its way back to the source. `sequence` links states in the order they are written; `caught` adds one Catch to
+all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from millpond import asl
+from millpond.resources.athena import WorkGroup
+from millpond.resources.glue import Crawler, Job
+from millpond.resources.lambda_ import Function
+from millpond.resources.sns import Topic
+
+RETRY_SERVICE = asl.Retrier(
+    error_equals=("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
+    interval_seconds=2,
+    max_attempts=4,
+)
+
+
+def _line() -> str:
+    """`pipeline.py:50`: the line that called the block."""
+    frame = sys._getframe(2)
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def _or_empty(path: str) -> str:
+    """JSONata for a value that may be missing: an undefined expression would fail the state."""
+    return f"{{% $exists({path}) ? {path} : '' %}}"
+
+
+def run(job: Job | str, arguments: Mapping[str, Any] | None = None, **fields: Any) -> asl.Task:
+    """Run a Glue job and wait for it (`glue:startJobRun.sync`). `job` and the `arguments` may be JSONata."""
+    call: dict[str, Any] = {"JobName": str(job)}
+    if arguments:
+        call["Arguments"] = dict(arguments)
+    return asl.Task(
+        resource="arn:aws:states:::glue:startJobRun.sync",
+        arguments=call,
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def crawl(crawler: Crawler, *, poll_seconds: int = 3) -> asl.Parallel:
+    """Run a crawler and wait until it is done; joins a crawl that is already running; fails when the crawl failed.
+
+    Glue has no `.sync` for crawlers: this asks GetCrawler every `poll_seconds` (9 history events a time).
+    """
+    line = _line()
+    name: asl.Json = {"Name": crawler.ref}
+    states: dict[str, asl.State] = {
+        "Start": asl.Task(
+            resource="arn:aws:states:::aws-sdk:glue:startCrawler",
+            arguments=name,
+            catch=(asl.Catcher(error_equals=("Glue.CrawlerRunningException",), next="Look"),),
+            next="Look",
+        ),
+        "Look": asl.Task(
+            resource="arn:aws:states:::aws-sdk:glue:getCrawler",
+            arguments=name,
+            output={
+                "state": "{% $states.result.Crawler.State %}",
+                "status": _or_empty("$states.result.Crawler.LastCrawl.Status"),
+                "why": _or_empty("$states.result.Crawler.LastCrawl.ErrorMessage"),
+            },
+            next="Ready?",
+        ),
+        "Ready?": asl.Choice(
+            rules=(
+                asl.Rule(condition="{% $states.input.state != 'READY' %}", next="Wait"),
+                asl.Rule(condition="{% $states.input.status = 'SUCCEEDED' %}", next="Crawled"),
+            ),
+            default="Crawl failed",
+        ),
+        "Wait": asl.Wait(seconds=poll_seconds, next="Look"),
+        "Crawled": asl.Succeed(),
+        "Crawl failed": asl.Fail(
+            error="Glue.CrawlFailed", cause="{% 'the crawl ended ' & $states.input.status & ': ' & $states.input.why %}"
+        ),
+    }
+    states = {key: replace(state, comment=line) for key, state in states.items()}
+    machine = asl.Machine(start_at="Start", states=states, query_language="JSONata")
+    return asl.Parallel(branches=(machine,), query_language="JSONata", comment=line)
+
+
+def query(workgroup: WorkGroup, sql: str, **fields: Any) -> asl.Task:
+    """Run an Athena query and wait for it (`athena:startQueryExecution.sync`)."""
+    return asl.Task(
+        resource="arn:aws:states:::athena:startQueryExecution.sync",
+        arguments={"QueryString": sql, "WorkGroup": workgroup.ref},
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def process(arguments: Mapping[str, Any], **fields: Any) -> asl.Task:
+    """Run a SageMaker processing job and wait for it; `arguments` are CreateProcessingJob's."""
+    return asl.Task(
+        resource="arn:aws:states:::sagemaker:createProcessingJob.sync",
+        arguments=dict(arguments),
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def invoke(function: Function, payload: Any, **fields: Any) -> asl.Task:
+    """Invoke a Lambda function; the output is what it returned unless `output` says otherwise."""
+    fields.setdefault("output", "{% $states.result.Payload %}")
+    return asl.Task(
+        resource="arn:aws:states:::lambda:invoke",
+        arguments={"FunctionName": function.ref, "Payload": payload},
+        query_language="JSONata",
+        retry=(RETRY_SERVICE,),
+        comment=_line(),
+        **fields,
+    )
+
+
+def publish(topic: Topic, *, subject: str, message: str, **fields: Any) -> asl.Task:
+    """Publish to an SNS topic. `subject` (at most 100 characters) and `message` may be JSONata."""
+    return asl.Task(
+        resource="arn:aws:states:::sns:publish",
+        arguments={"TopicArn": topic.ref, "Subject": subject, "Message": message},
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def call(action: str, arguments: Mapping[str, Any], **fields: Any) -> asl.Task:
+    """Any operation of any AWS service: `call("s3:getObject", {...})`, through `aws-sdk`."""
+    return asl.Task(
+        resource=f"arn:aws:states:::aws-sdk:{action}",
+        arguments=dict(arguments),
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def each(items: Any, body: Mapping[str, asl.State], *, concurrency: int = 0, **fields: Any) -> asl.Map:
+    """A Map over `items` (an array or JSONata); `body` is a sequence of states."""
+    linked = sequence(body)
+    return asl.Map(
+        items=items,
+        processor=asl.Machine(start_at=next(iter(linked)), states=linked, query_language="JSONata"),
+        max_concurrency=concurrency or None,
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def sequence(states: Mapping[str, asl.State]) -> dict[str, asl.State]:
+    """Link states in the order they are written: those without a `next` go to the one that follows."""
+    names = list(states)
+    linked: dict[str, asl.State] = {}
+    for state_name, following in zip(names, [*names[1:], None], strict=True):
+        state = states[state_name]
+        if not isinstance(state, asl.Choice | asl.Succeed | asl.Fail) and state.next is None:
+            state = replace(state, next=following)
+        linked[state_name] = state
+    return linked
+
+
+def caught(states: Mapping[str, asl.State], *, by: str) -> dict[str, asl.State]:
+    """Send every error of every Task, Map and Parallel to the state `by`, which finds it in the variable `$failure`."""
+    catcher = asl.Catcher(
+        error_equals=("States.ALL",),
+        next=by,
+        assign={
+            "failure": {
+                "step": "{% $states.context.State.Name %}",
+                "error": _or_empty("$states.errorOutput.Error"),
+                "cause": _or_empty("$states.errorOutput.Cause"),
+            }
+        },
+    )
+    return {
+        name: replace(state, catch=(*state.catch, catcher))
+        if isinstance(state, asl.Task | asl.Map | asl.Parallel)
+        else state
+        for name, state in states.items()
+    }
