@@ -87,6 +87,7 @@ class Endpoint:
     account: str = ACCOUNT
     services: dict[str, Service] = field(default_factory=dict)
     connect: Callable[[str], Any] | None = None  # set by loopback.py
+    mint: Callable[[str], tuple[str, str]] | None = None  # set by server.py, see `key`
 
     @property
     def url(self) -> str:
@@ -108,6 +109,10 @@ class Endpoint:
         if self.connect is None:
             raise RuntimeError("loopback is not connected")
         return self.connect(service)
+
+    def key(self, name: str) -> tuple[str, str]:
+        """The access key id and secret of a caller of its own, e.g. `key("lambda/check")`: its calls carry its name."""
+        return self.mint(name) if self.mint else (self.access_key, self.secret_key)
 
     def arn(self, service: str, resource: str) -> str:
         """`arn("glue", "job/join")` -> `arn:aws:glue:us-east-1:000000000000:job/join`."""

@@ -1,0 +1,47 @@
+"""Which room answers for which service: the endpoint's table of contents.
+
+A row is botocore's service name and the class that carries it. What has no row here belongs to moto entirely
+(moto_bridge.py); what has a row belongs to that class, and only the operations in its `moto` set fall through.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millpond.local.service import Endpoint
+
+log = logging.getLogger(__name__)
+
+# The order is the order of start(): who is called at recovery comes before who calls.
+ROOMS: dict[str, str] = {
+    "logs": "millpond.local.logs:Logs",
+    "secretsmanager": "millpond.local.secrets:Secrets",
+    "s3": "millpond.local.s3:S3",
+    "sns": "millpond.local.sns:Sns",
+    "glue": "millpond.local.glue:Glue",
+    "athena": "millpond.local.athena:Athena",
+    "lambda": "millpond.local.lambda_:Lambda",
+    "sagemaker": "millpond.local.sagemaker:SageMaker",
+    "stepfunctions": "millpond.local.states:States",
+    "cloudformation": "millpond.local.cloudformation:CloudFormation",
+}
+
+
+def build(endpoint: Endpoint) -> Iterator[tuple[str, Any]]:
+    """Construct each room, in order. A room that is not built yet is left out, with a warning; a broken one raises."""
+    for service, place in ROOMS.items():
+        module, _, name = place.partition(":")
+        try:
+            room = getattr(importlib.import_module(module), name, None)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            room = None
+        if room is None:
+            log.warning("%s is not built yet", service)
+            continue
+        yield service, room(endpoint)

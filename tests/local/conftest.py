@@ -1,0 +1,63 @@
+"""The real endpoint for tests: own port, own state folder, in a thread of the test process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from millpond.local.server import Server
+from millpond.local.service import Endpoint
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("endpoint") / ".millpond")
+    yield from running(made)
+
+
+def running(made: Server) -> Iterator[Server]:
+    """Run a server in a thread until the test is over."""
+    thread = threading.Thread(target=made.run, name="endpoint", daemon=True)
+    thread.start()
+    assert made.ready.wait(60), "the endpoint did not start"
+    if made.failure:
+        raise made.failure
+    yield made
+    made.stop()
+    thread.join(30)
+    assert not thread.is_alive(), "the endpoint did not stop"
+
+
+@pytest.fixture(scope="module")
+def endpoint(server: Server) -> Endpoint:
+    """What services are handed; `endpoint.client("glue")` is a loopback client."""
+    return server.endpoint
+
+
+@pytest.fixture(scope="module")
+def aws(endpoint: Endpoint) -> Callable[[str], Any]:
+    """`aws("glue")`: a boto3 client that speaks to the endpoint over HTTP, signed with the project's key."""
+    session = boto3.session.Session(endpoint.access_key, endpoint.secret_key, region_name=endpoint.region)
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = session.client(
+                service,
+                endpoint_url=endpoint.url,
+                config=Config(retries={"total_max_attempts": 1, "mode": "standard"}, inject_host_prefix=False),
+            )
+        return made[service]
+
+    return client
+
+
+@pytest.fixture(scope="module")
+def state_folder(endpoint: Endpoint) -> Path:
+    return endpoint.data
