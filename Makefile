@@ -1,0 +1,52 @@
+# make demo    set everything up, then run examples/customer_segmentation on the local AWS
+# make test    set everything up, then run the tests
+# make bench   print what we measure beside a peer (ONLY=states,glue,... for some of it)
+# make check   lint, types, layers
+# make clean   stop the demo and forget its data; make distclean also removes the environments
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
+BIN := .venv/bin
+DEMO := examples/customer_segmentation
+GLUE := 5.1
+export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
+
+.PHONY: help demo test quick check bench setup runtime clean distclean
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: .venv/.ready
+.venv/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Millpond needs Python 3.11 or newer; none was found on PATH" >&2; exit 2; }
+	@echo "setting up .venv with $(PYTHON) (a minute or two, once) ..." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+runtime: setup
+	@$(BIN)/millpond runtime install $(GLUE)
+
+demo: runtime
+	@$(BIN)/millpond run $(DEMO)
+
+test: runtime
+	$(BIN)/python -m pytest $(ARGS)
+
+quick: setup
+	$(BIN)/python -m pytest -m "not slow and not spark" $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: runtime
+	$(BIN)/python bench/run.py $(ONLY)
+
+clean:
+	-@test -x $(BIN)/millpond && $(BIN)/millpond reset --yes --data $(DEMO)/.millpond
+	-@test -x $(BIN)/python && $(BIN)/python $(DEMO)/shop.py delete
+
+distclean: clean
+	rm -rf .venv .runtime
