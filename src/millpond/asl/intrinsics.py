@@ -270,6 +270,15 @@ def _java_random(seed: int, bound: int) -> int:
             return value
 
 
+def java_double(seed: int) -> float:
+    """java.util.Random(seed).nextDouble(): a number in [0, 1)."""
+    state, drawn = (seed ^ 0x5DEECE66D) & ((1 << 48) - 1), []
+    for _ in range(2):
+        state = (state * 0x5DEECE66D + 0xB) & ((1 << 48) - 1)
+        drawn.append(state)
+    return ((drawn[0] >> 22 << 27) + (drawn[1] >> 21)) / (1 << 53)
+
+
 def _add(values: list[Json], scope: Scope) -> Json:
     return _integer(values[0]) + _integer(values[1])
 

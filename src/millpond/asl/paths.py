@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
-from millpond.asl.model import Json
+from millpond.asl.model import ABSENT, Absent, Json
 from millpond.errors import MillpondError
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ class Scope(Protocol):
     @property
     def variables(self) -> Mapping[str, Json]: ...
 
+    @property
+    def result(self) -> Json | Absent:
+        """JSONata's `$states.result`: what a Task, Parallel or Map gave."""
+        ...
+
+    @property
+    def error_output(self) -> Json | Absent:
+        """JSONata's `$states.errorOutput`, inside a Catch."""
+        ...
+
     def random(self) -> float:
         """A number in [0, 1): the clock's, so that tests are exact."""
         ...
@@ -53,6 +63,8 @@ class Values:
     input: Json = None
     context: Json = None
     variables: Mapping[str, Json] = field(default_factory=dict)
+    result: Json | Absent = ABSENT
+    error_output: Json | Absent = ABSENT
 
     def random(self) -> float:
         import random
@@ -65,11 +77,14 @@ class PathSyntaxError(MillpondError):
 
 
 class EvaluationError(MillpondError):
-    """An expression had no value at run time: `error` is AWS's name, the message its cause without the state's name."""
+    """An expression had no value at run time: `error` is AWS's name, the message its cause without the state's name.
 
-    def __init__(self, cause: str, *, error: str = "States.Runtime") -> None:
+    `location` is the field of a JSONata expression (`Output/total`), for the EvaluationFailed event.
+    """
+
+    def __init__(self, cause: str, *, error: str = "States.Runtime", location: str | None = None) -> None:
         super().__init__(cause)
-        self.error, self.cause = error, cause
+        self.error, self.cause, self.location = error, cause, location
 
 
 class PathNotFound(EvaluationError):
