@@ -8,3 +8,41 @@
 
 May import: asl, errors.
 """
+
+from millpond.engine.doors import (
+    Batch,
+    Clock,
+    Ended,
+    Event,
+    FrameRow,
+    ItemRow,
+    Snapshot,
+    Start,
+    Store,
+    TaskCall,
+    Tasks,
+    Token,
+    is_genuine,
+    mint_token,
+    read_token,
+)
+from millpond.engine.run import Engine
+
+__all__ = [
+    "Batch",
+    "Clock",
+    "Ended",
+    "Engine",
+    "Event",
+    "FrameRow",
+    "ItemRow",
+    "Snapshot",
+    "Start",
+    "Store",
+    "TaskCall",
+    "Tasks",
+    "Token",
+    "is_genuine",
+    "mint_token",
+    "read_token",
+]

@@ -146,7 +146,7 @@ class ItemRow(NamedTuple):
     """The result of one finished branch or Map item: insert by (execution, fork, index); opaque text."""
 
     fork: int
-    index: int
+    index: int  # type: ignore[assignment]
     text: str
 
 

@@ -1,0 +1,404 @@
+"""What is alive in an execution: `Run` (the execution), `Frame` (a position in a machine), `Fork` (a Map or Parallel at
+work), `Timer`; and their snapshots.
+
+A frame is also the `Scope` of its expressions: `input` is what `$` means at the moment. Values are shared, never
+changed. A fork's row is written once; each finished item is a row of its own, so a large Map stays linear; running
+items are the rows of their frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from millpond.asl.model import ABSENT, Absent, Json
+from millpond.engine.doors import Batch, Clock, Event, FrameRow, ItemRow, Start, TaskCall, Token, mint_token
+from millpond.engine.node import Node, Program
+
+Phase = Literal["enter", "again", "wait", "retry", "task", "fork", "gone"]
+"""enter: about to enter the state. again: about to repeat its work. wait, retry: for a timer. task: for a token.
+fork: for its branches or items. gone: aborted, and only still somewhere in a queue."""
+
+NONE: Mapping[str, Json] = {}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def to_text(value: Json) -> str:
+    """Compact JSON text."""
+    return _encode(value)
+
+
+def exceeds(text: str, limit: int) -> bool:
+    """Has this text more than `limit` UTF-8 bytes? 0: no limit. Counts only when it might."""
+    if not limit or len(text) * 4 <= limit:
+        return False
+    return len(text) > limit or len(text.encode()) > limit
+
+
+def iso(at: float) -> str:
+    """Epoch seconds as the context object and AWS's texts show them: 2026-11-23T14:00:00.123Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class HistoryFull(Exception):
+    """The execution has used up its events."""
+
+
+class Timer:
+    """One entry of the timer heap; `cancel` is enough to forget it."""
+
+    __slots__ = ("due", "frame", "kind", "run")
+
+    def __init__(self, due: float, kind: str, run: Run, frame: Frame | None) -> None:
+        self.due, self.kind, self.run, self.frame = due, kind, run, frame
+
+    @property
+    def alive(self) -> bool:
+        return self.kind != ""
+
+    def cancel(self) -> None:
+        self.kind = ""
+
+
+class TaskState:
+    """A task that was scheduled. `begun`: its Started event is written; `deadline` and `beat` are wall times."""
+
+    __slots__ = ("beat", "begun", "call", "deadline", "has_submitted", "submitted", "token")
+
+    def __init__(self, call: TaskCall, token: Token) -> None:
+        self.call, self.token = call, token
+        self.begun = self.has_submitted = False
+        self.submitted: Json = None
+        self.deadline: float | None = None
+        self.beat: float | None = None
+
+
+class Frame:
+    """A position in a machine: the state it is in, that state's input, and what it waits for."""
+
+    __slots__ = (
+        "attempts",
+        "before",
+        "due",
+        "entered",
+        "entered_at",
+        "error_output",
+        "fork",
+        "index",
+        "input",
+        "key",
+        "node",
+        "own",
+        "phase",
+        "previous",
+        "raw",
+        "result",
+        "run",
+        "task",
+        "task_token",
+        "text",
+        "timers",
+        "tries",
+        "variables",
+        "work",
+    )
+
+    def __init__(
+        self, run: Run, key: int, node: Node, raw: Json, *, fork: Fork | None = None, index: int = 0, previous: int = 0
+    ) -> None:
+        self.run, self.key, self.node, self.raw, self.fork, self.index = run, key, node, raw, fork, index
+        self.input: Json = raw
+        self.text: str | None = None  # raw as JSON text, where it is known
+        self.previous = self.before = previous  # before: as it was when the state was entered
+        self.phase: Phase = "enter"
+        self.entered = 0
+        self.entered_at = 0.0
+        self.variables: Mapping[str, Json] = fork.frame.variables if fork else NONE
+        self.own: Mapping[str, Json] = NONE  # the variables that this frame assigned
+        self.attempts: dict[int, int] = {}  # by retrier
+        self.tries = 0  # retries of this state in all
+        self.due: float | None = None  # wall time at which a wait or retry ends
+        self.timers: list[Timer] = []
+        self.task: TaskState | None = None
+        self.task_token: Token | None = None
+        self.work: Fork | None = None  # the fork that this frame waits for
+        self.result: Json | Absent = ABSENT  # for $states.result
+        self.error_output: Json | Absent = ABSENT  # for $states.errorOutput
+
+    @property
+    def context(self) -> dict[str, Json]:
+        """The context object, as `$$` and `$states.context` see it."""
+        shown = dict(self.run.context)
+        state: dict[str, Json] = {"Name": self.node.name, "EnteredTime": iso(self.entered_at)}
+        if self.node.kind in ("Task", "Map", "Parallel"):
+            state["RetryCount"] = self.tries
+        shown["State"] = state
+        if self.task_token is not None:
+            shown["Task"] = {"Token": self.task_token}
+        item = self._item()
+        if item is not None:
+            shown["Map"] = {"Item": item}
+        return shown
+
+    def _item(self) -> Json:
+        frame = self
+        while frame.fork is not None:
+            if frame.fork.is_map:
+                return {"Index": frame.index, "Value": frame.fork.given[frame.index]}
+            frame = frame.fork.frame
+        return None
+
+    def random(self) -> float:
+        return self.run.clock.random()
+
+    def assign(self, values: Mapping[str, Json]) -> None:
+        """Set variables: seen by this frame and by the frames it starts from now on."""
+        self.own = {**self.own, **values}
+        self.variables = {**self.variables, **values}
+
+    def stop_timers(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers = []
+
+    @property
+    def path(self) -> str:
+        """Where this frame is: `Ingest[3]/Copy`."""
+        if self.fork is None:
+            return self.node.name
+        return f"{self.fork.frame.path}[{self.index}]/{self.node.name}"
+
+
+class ItemScope:
+    """The scope of an ItemSelector: the Map's own, and the item that is about to start."""
+
+    def __init__(self, frame: Frame, index: int, value: Json) -> None:
+        self._frame, self._index, self._value = frame, index, value
+        self.input = frame.input
+        self.raw = frame.raw
+        self.variables = frame.variables
+        self.result: Json | Absent = ABSENT
+        self.error_output: Json | Absent = ABSENT
+
+    @property
+    def context(self) -> dict[str, Json]:
+        item: dict[str, Json] = {"Index": self._index, "Value": self._value}
+        return {**self._frame.context, "Map": {"Item": item}}
+
+    def random(self) -> float:
+        return self._frame.random()
+
+
+class Fork:
+    """A Map or Parallel at work. `given` are the Map's items, or the one input of all branches; a Map starts at most
+    `limit` items at a time."""
+
+    __slots__ = ("done", "frame", "given", "is_map", "key", "limit", "live", "next", "results", "size")
+
+    def __init__(self, frame: Frame, key: int, *, is_map: bool, given: list[Json], size: int, limit: int) -> None:
+        self.frame, self.key, self.is_map, self.given, self.size, self.limit = frame, key, is_map, given, size, limit
+        self.results: list[Json] = [None] * size
+        self.done = 0
+        self.next = 0
+        self.live: dict[int, Frame] = {}
+
+    def program(self, index: int) -> Program:
+        """The machine of one branch or item."""
+        programs = self.frame.node.programs
+        return programs[0] if self.is_map else programs[index]
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One execution in memory."""
+
+    start: Start
+    program: Program
+    clock: Clock
+    context: dict[str, Json]
+    batch: Batch
+    last_id: int = 0
+    last_at: float = 0.0
+    next_key: int = 1
+    root: Frame | None = None
+    ready: deque[Frame] = field(default_factory=deque)
+    queued: bool = False
+    ended: bool = False
+    deadline: Timer | None = None
+    dirty: dict[int, Frame] = field(default_factory=dict)
+    stored: set[int] = field(default_factory=set)  # keys with a row in the store
+    starting: list[TaskState] = field(default_factory=list)  # to dispatch after the next barrier
+    resuming: list[TaskState] = field(default_factory=list)
+
+    def event(
+        self,
+        kind: str,
+        previous: int,
+        name: str | None = None,
+        payload: str | None = None,
+        more: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Append a history event, and return its id. Raises HistoryFull instead of the event that would be the last
+        one allowed: that is reserved for the failure."""
+        number = self.last_id + 1
+        if number == self.start.event_quota and not self.ended:
+            raise HistoryFull
+        at = self.clock.now()
+        if at < self.last_at:
+            at = self.last_at
+        self.last_id, self.last_at = number, at
+        self.batch.events.append(Event(number, previous, at, kind, name, payload, more))
+        return number
+
+    def token(self, frame: Frame) -> Token:
+        """The task token of the frame's present attempt."""
+        return mint_token(self.start.secret, self.start.execution, frame.entered, frame.tries)
+
+    def key(self) -> int:
+        """A fresh key for a frame or fork; parents have lower keys than their children."""
+        self.next_key += 1
+        return self.next_key - 1
+
+    def forget(self, key: int) -> None:
+        """A frame or fork is gone: delete its row, if it ever had one."""
+        self.dirty.pop(key, None)
+        if key in self.stored:
+            self.stored.discard(key)
+            self.batch.gone.append(key)
+
+
+def context_of(start: Start) -> dict[str, Json]:
+    """The parts of the context object that never change in an execution."""
+    execution: dict[str, Json] = {
+        "Id": start.execution,
+        "Input": start.input,
+        "StartTime": iso(start.started_at),
+        "Name": start.name,
+        "RoleArn": start.role,
+    }
+    if not start.express:
+        execution["RedriveCount"] = start.redrive_count
+        if start.redriven_at is not None:
+            execution["RedriveTime"] = iso(start.redriven_at)
+    return {"Execution": execution, "StateMachine": {"Id": start.machine_arn, "Name": start.machine_name}}
+
+
+# ------------------------------------------------------------------------------------------------------------ snapshots
+
+
+def frame_row(frame: Frame) -> FrameRow:
+    """The frame's snapshot. What has its default is left out; `input` is spliced in as text where it is known."""
+    row: dict[str, Json] = {
+        "state": frame.node.name,
+        "phase": frame.phase,
+        "previous": frame.previous,
+        "entered": frame.entered,
+        "at": frame.entered_at,
+    }
+    if frame.fork is not None:
+        row["fork"], row["index"] = frame.fork.key, frame.index
+    if frame.own:
+        row["own"] = dict(frame.own)
+    if frame.tries:
+        row["tries"] = frame.tries
+        row["attempts"] = {str(index): count for index, count in frame.attempts.items()}
+    if frame.due is not None:
+        row["due"] = frame.due
+    if frame.task is not None:
+        row["task"] = _task_fields(frame.task)
+    text = frame.text if frame.text is not None else to_text(frame.raw)
+    return FrameRow(frame.key, f'{to_text(row)[:-1]},"input":{text}}}')
+
+
+def _task_fields(task: TaskState) -> dict[str, Json]:
+    call = task.call
+    fields: dict[str, Json] = {"token": task.token, "arguments": call.arguments, "attempt": call.attempt}
+    optional: tuple[tuple[str, Json], ...] = (
+        ("resource", call.resource),
+        ("timeout", call.timeout),
+        ("heartbeat", call.heartbeat),
+        ("role", call.role),
+        ("begun", task.begun or None),
+        ("deadline", task.deadline),
+        ("beat", task.beat),
+    )
+    fields.update({name: value for name, value in optional if value is not None})
+    if task.has_submitted:
+        fields["submitted"] = task.submitted
+    return fields
+
+
+def fork_row(fork: Fork) -> FrameRow:
+    """The fork's snapshot: written once, when it begins."""
+    fields: dict[str, Json] = {
+        "frame": fork.frame.key,
+        "map": fork.is_map,
+        "given": fork.given,
+        "size": fork.size,
+        "limit": fork.limit,
+    }
+    if fork.frame.node.selector is not None and fork.frame.input is not fork.frame.raw:
+        fields["input"] = fork.frame.input
+    return FrameRow(fork.key, to_text(fields))
+
+
+def item_row(fork: Fork, index: int, text: str) -> ItemRow:
+    """The result of a finished branch or item."""
+    return ItemRow(fork.key, index, text)
+
+
+class Row:
+    """A decoded snapshot row, with typed access. Rows are ours: a wrong type is a damaged store, and raises."""
+
+    def __init__(self, text: str) -> None:
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError(f"not a frame snapshot: {text[:60]}")
+        self.fields = cast("dict[str, Json]", fields)
+
+    @classmethod
+    def of(cls, fields: dict[str, Json]) -> Row:
+        """An object within a row."""
+        row = cls.__new__(cls)
+        row.fields = fields
+        return row
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.fields
+
+    def json(self, name: str) -> Json:
+        return self.fields.get(name)
+
+    def integer(self, name: str, default: int = 0) -> int:
+        value = self.fields.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{name} is not an integer: {value!r}")
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.fields.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{name} is not a number: {value!r}")
+        return value
+
+    def text(self, name: str) -> str:
+        value = self.fields.get(name)
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is not a string: {value!r}")
+        return value
+
+    def items(self, name: str) -> list[Json]:
+        value = self.fields.get(name)
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is not a list: {value!r}")
+        return value
+
+    def mapping(self, name: str) -> dict[str, Json]:
+        value = self.fields.get(name, {})
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is not an object: {value!r}")
+        return value

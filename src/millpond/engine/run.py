@@ -1,0 +1,590 @@
+"""The interpreter's loop: `Engine`.
+
+One thread drives it (see `doors`). A round: take what came from outside, fire due timers, give each execution that has
+ready frames a slice of states, hand every changed execution's batch to the store, and, where tasks are to start or
+executions have ended, one barrier for all of them; only then does the world hear of it. A frame runs a state to its
+decision and acts on it: leave it, wait, call, split. Nothing blocks, nothing recurses deeper than the machine nests.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+
+from millpond.asl.model import ABSENT, Json, Machine
+from millpond.asl.paths import EvaluationError
+from millpond.engine import forks, tasks
+from millpond.engine.doors import Batch, Clock, Ended, Phase, Snapshot, Start, Status, Store, TaskCall, Tasks, Token
+from millpond.engine.failure import (
+    DATA_LIMIT,
+    QUERY,
+    RUNTIME,
+    TIMEOUT,
+    StateFailed,
+    find_catcher,
+    find_retrier,
+    retry_delay,
+)
+from millpond.engine.frame import Frame, HistoryFull, Run, TaskState, Timer, context_of, exceeds, frame_row, to_text
+from millpond.engine.history import failure_details
+from millpond.engine.node import Call, Decision, Delay, Exit, Program, Split
+from millpond.engine.snapshot import rebuild
+from millpond.engine.states import compile_machine
+
+SLICE = 200
+"""States that one execution may run before the next one's turn, and between two batches."""
+
+EXPRESS_SECONDS = 300.0
+_PROGRAMS = 256
+
+
+def _nothing() -> None:
+    return None
+
+
+def _nobody(execution: str, ended: Ended) -> None:
+    return None
+
+
+class Engine:
+    """Runs executions. `ended` is called in the loop, after the end is durable; `wake` from any thread, when a message
+    waits. `time_scale` makes Wait states and retry delays that many times faster, nothing else."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        tasks: Tasks,
+        store: Store,
+        *,
+        ended: Callable[[str, Ended], None] = _nobody,
+        wake: Callable[[], None] = _nothing,
+        time_scale: float = 1.0,
+    ) -> None:
+        self.clock, self.tasks, self.store = clock, tasks, store
+        self._on_end, self._wake, self._scale = ended, wake, time_scale
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._runs: dict[str, Run] = {}
+        self._ready: deque[Run] = deque()
+        self._changed: dict[str, Run] = {}
+        self._tokens: dict[Token, Frame] = {}
+        self._timers: list[tuple[float, int, Timer]] = []  # by the monotonic clock
+        self._alarms: list[tuple[float, int, Timer]] = []  # by wall time
+        self._armed = 0
+        self._programs: OrderedDict[int, tuple[Machine, Program]] = OrderedDict()
+
+    # ------------------------------------------------------------------------------------- from outside, any thread
+
+    def start(self, start: Start) -> None:
+        """Begin an execution. An ARN that already runs is left alone."""
+        self._post(lambda: self._begin(start))
+
+    def stop(self, execution: str, error: str | None = None, cause: str | None = None) -> None:
+        """StopExecution: ABORTED; running tasks get Tasks.stop."""
+        self._post(lambda: self._stop(execution, error, cause))
+
+    def task_started(self, token: Token, worker: str | None = None) -> None:
+        """The work has begun; `worker` is an activity worker's name."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.started(self, frame, worker)))
+
+    def task_submitted(self, token: Token, output: Json) -> None:
+        """The first call of a .sync or .waitForTaskToken task has answered."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.submitted(self, frame, output)))
+
+    def task_succeeded(self, token: Token, output: Json) -> None:
+        """The task's result."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.succeeded(self, frame, output)))
+
+    def task_failed(self, token: Token, error: str | None, cause: str | None = None, phase: Phase = "run") -> None:
+        """The task failed; `phase` picks the history event."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.failed(self, frame, error, cause, phase)))
+
+    def task_timed_out(self, token: Token, error: str = TIMEOUT, cause: str | None = None) -> None:
+        """The task timed out where the host watches it."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.timed_out(self, frame, error, cause)))
+
+    def task_heartbeat(self, token: Token) -> None:
+        """The task lives."""
+        self._post(lambda: self._on_task(token, lambda frame: tasks.heartbeat(self, frame)))
+
+    def pending(self, token: Token) -> TaskCall | None:
+        """The call that waits for this token, None where nobody does."""
+        frame = self._tokens.get(token)
+        return frame.task.call if frame is not None and frame.task is not None else None
+
+    def running(self) -> int:
+        """How many executions are in memory."""
+        return len(self._runs)
+
+    def _post(self, message: Callable[[], None]) -> None:
+        self._inbox.append(message)
+        self._wake()
+
+    # --------------------------------------------------------------------------------------------- in the loop thread
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put an execution back as the store remembers it. Its tasks are resumed in the next `run_until_idle`.
+
+        Raises ValueError where the snapshot is damaged.
+        """
+        if snapshot.last_event == 0 and not snapshot.frames:
+            self._begin(snapshot.start)
+            return
+        run = self._new_run(snapshot.start)
+        run.last_id, run.last_at = snapshot.last_event, snapshot.last_at
+        rebuilt = rebuild(run, snapshot)
+        self._runs[snapshot.start.execution] = run
+        self._watch(run)
+        for frame in rebuilt:
+            self._revive(frame)
+        self.changed(run)
+
+    def next_timer(self) -> float | None:
+        """Seconds until the next timer is due (0: it is), None: there is none."""
+        waits = []
+        for heap, now in ((self._timers, self.clock.monotonic()), (self._alarms, self.clock.now())):
+            while heap and not heap[0][2].alive:
+                heapq.heappop(heap)
+            if heap:
+                waits.append(max(0.0, heap[0][0] - now))
+        return min(waits) if waits else None
+
+    def run_until_idle(self) -> None:
+        """Work until no message waits, no timer is due and no frame is ready."""
+        while self.run_round():
+            pass
+
+    def run_round(self) -> bool:
+        """One round, see the module; False when there was nothing to do. Errors of the store end it, and all is kept
+        in memory for the next."""
+        while self._inbox:
+            self._inbox.popleft()()
+        self._fire_timers()
+        for _ in range(len(self._ready)):
+            run = self._ready.popleft()
+            run.queued = False
+            self._slice(run)
+        if not self._changed:
+            return bool(self._ready or self._inbox)
+        self._flush()
+        return True
+
+    def _slice(self, run: Run) -> None:
+        ready = run.ready
+        budget = SLICE
+        try:
+            while ready and budget:
+                frame = ready.popleft()
+                if frame.phase != "gone":
+                    budget -= 1
+                    self._step(run, frame)
+        except HistoryFull:
+            self._history_full(run)
+        self.changed(run)
+        if ready and not run.ended:
+            self._enqueue(run)
+
+    def _flush(self) -> None:
+        changed, self._changed = self._changed, {}
+        starting: list[TaskState] = []
+        resuming: list[TaskState] = []
+        ended: list[tuple[str, Ended]] = []
+        durable = False
+        for run in changed.values():
+            batch = self._batch(run)
+            self.store.append(batch)
+            starting += run.starting
+            resuming += run.resuming
+            if not run.start.express and (run.starting or batch.ended):
+                durable = True
+            run.starting, run.resuming = [], []
+            if batch.ended:
+                ended.append((batch.execution, batch.ended))
+        if durable:
+            self.store.barrier()
+        for task in starting:
+            if task.token in self._tokens:
+                self.tasks.start(task.call, task.token)
+        for task in resuming:
+            if task.token in self._tokens:
+                self.tasks.resume(task.call, task.token)
+        for execution, end in ended:
+            self._on_end(execution, end)
+
+    def _batch(self, run: Run) -> Batch:
+        batch = run.batch
+        if not run.start.express:
+            for frame in run.dirty.values():
+                batch.frames.append(frame_row(frame))
+                run.stored.add(frame.key)
+        run.dirty.clear()
+        run.batch = Batch(run.start.execution, run.start.express)
+        return batch
+
+    # ------------------------------------------------------------------------------------------------- executions
+
+    def _program(self, machine: Machine) -> Program:
+        """The compiled machine; the last few hundred are kept, by identity."""
+        known = self._programs.get(id(machine))
+        if known is not None:
+            self._programs.move_to_end(id(machine))
+            return known[1]
+        program = compile_machine(machine)
+        self._programs[id(machine)] = (machine, program)
+        if len(self._programs) > _PROGRAMS:
+            self._programs.popitem(last=False)
+        return program
+
+    def _new_run(self, start: Start) -> Run:
+        batch = Batch(start.execution, start.express)
+        return Run(start, self._program(start.machine), self.clock, context_of(start), batch)
+
+    def _begin(self, start: Start) -> None:
+        if start.execution in self._runs:
+            return
+        run = self._new_run(start)
+        run.last_at = start.started_at
+        self._runs[start.execution] = run
+        text = start.input_text if start.input_text is not None else to_text(start.input)
+        more: dict[str, Json] = {"roleArn": start.role}
+        if start.version_arn is not None:
+            more["stateMachineVersionArn"] = start.version_arn
+        if start.alias_arn is not None:
+            more["stateMachineAliasArn"] = start.alias_arn
+        run.event("ExecutionStarted", 0, None, text, more)
+        run.root = frame = Frame(run, run.key(), run.program.start, start.input)
+        frame.text = text
+        self._watch(run)
+        self.make_ready(frame)
+
+    def _watch(self, run: Run) -> None:
+        """Arm the execution's own timeout."""
+        limit = run.program.timeout
+        if run.start.express:
+            limit = min(limit or EXPRESS_SECONDS, EXPRESS_SECONDS)
+        if limit is not None:
+            left = run.start.started_at + limit - self.clock.now()
+            run.deadline = self.arm(run, None, "execution", max(0.0, left))
+
+    def _stop(self, execution: str, error: str | None, cause: str | None) -> None:
+        run = self._runs.get(execution)
+        if run is not None and not run.ended:
+            self.end(run, "ABORTED", 0, error=error, cause=cause)
+
+    def _history_full(self, run: Run) -> None:
+        cause = f"The execution reached the maximum number of history events ({run.start.event_quota})."
+        self.end(run, "FAILED", run.last_id, error=RUNTIME, cause=cause)
+
+    def end(
+        self,
+        run: Run,
+        status: Status,
+        previous: int,
+        *,
+        output: str | None = None,
+        error: str | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """Write the terminal event, drop every frame and stop every task."""
+        run.ended = True
+        kind = {
+            "SUCCEEDED": "ExecutionSucceeded",
+            "FAILED": "ExecutionFailed",
+            "TIMED_OUT": "ExecutionTimedOut",
+            "ABORTED": "ExecutionAborted",
+        }[status]
+        shown = TIMEOUT if status == "TIMED_OUT" else error
+        run.event(kind, previous, None, output, failure_details(shown, cause) if status != "SUCCEEDED" else None)
+        run.batch.ended = Ended(status=status, at=run.last_at, output=output, error=error, cause=cause)
+        if run.deadline is not None:
+            run.deadline.cancel()
+        if run.root is not None:
+            self.drop(run.root)
+        self._runs.pop(run.start.execution, None)
+        self.changed(run)
+
+    def drop(self, frame: Frame) -> None:
+        """Forget a frame and all below it; their tasks are stopped."""
+        if frame.work is not None:
+            for child in frame.work.live.values():
+                self.drop(child)
+            frame.run.forget(frame.work.key)
+        self.let_go(frame, stop=True)
+        frame.phase = "gone"
+        frame.run.forget(frame.key)
+
+    def let_go(self, frame: Frame, *, stop: bool) -> None:
+        """The frame waits no longer: timers, and the task's token."""
+        frame.stop_timers()
+        frame.due = None
+        if frame.task is not None:
+            self._tokens.pop(frame.task.token, None)
+            if stop:
+                self.tasks.stop(frame.task.token)
+            frame.task = None
+
+    # ------------------------------------------------------------------------------------------------- frames
+
+    def make_ready(self, frame: Frame) -> None:
+        """Queue a frame for its execution's next slice."""
+        run = frame.run
+        run.ready.append(frame)
+        run.dirty[frame.key] = frame
+        self._changed[run.start.execution] = run
+        if not run.queued:
+            self._enqueue(run)
+
+    def _enqueue(self, run: Run) -> None:
+        run.queued = True
+        self._ready.append(run)
+
+    def changed(self, run: Run) -> None:
+        """The execution has something for the store."""
+        self._changed[run.start.execution] = run
+
+    def touch(self, frame: Frame) -> None:
+        """The frame's snapshot is out of date."""
+        frame.run.dirty[frame.key] = frame
+        self._changed[frame.run.start.execution] = frame.run
+
+    def _step(self, run: Run, frame: Frame) -> None:
+        """Enter the frame's state (or, in a retry, begin its work again) and act on what it decides."""
+        node = frame.node
+        if frame.phase == "enter":
+            text = frame.text
+            if text is None:
+                text = frame.text = to_text(frame.raw)
+            frame.entered = run.event(node.entered, frame.previous, node.name, text)
+            frame.entered_at = run.last_at
+            frame.before, frame.previous = frame.previous, frame.entered
+        try:
+            decision = node.work(frame)
+            if decision.__class__ is Exit:
+                self.leave(frame, decision)
+            else:
+                self._suspend(frame, decision)
+        except (StateFailed, EvaluationError) as failure:
+            self.fail(frame, failure)
+
+    def _suspend(self, frame: Frame, decision: Decision) -> None:
+        match decision:
+            case Exit():
+                self.leave(frame, decision)
+            case Delay():
+                self._delay(frame, decision)
+            case Call():
+                tasks.schedule(self, frame, decision)
+            case Split():
+                forks.begin(self, frame, decision)
+
+    def _delay(self, frame: Frame, delay: Delay) -> None:
+        now = self.clock.now()
+        seconds = delay.seconds if delay.until is None else delay.until - now
+        if seconds <= 0:
+            self.leave(frame, frame.node.finish(frame, None))
+            return
+        frame.phase = "wait"
+        frame.due = now + seconds / self._scale
+        if delay.until is not None and self._scale == 1.0:
+            self._arm_at(frame, "wake", delay.until)
+        else:
+            self.arm(frame.run, frame, "wake", seconds / self._scale)
+        self.touch(frame)
+
+    def leave(self, frame: Frame, way: Exit) -> None:
+        """The state is done: Exited event, variables, and on to the next state or out of the machine."""
+        run, output = frame.run, way.output
+        text = frame.text if output is frame.raw and frame.text is not None else to_text(output)
+        if exceeds(text, run.start.payload_quota):
+            raise too_large(frame.node.name)
+        more: dict[str, Json] | None = None
+        if way.assign:
+            frame.assign(way.assign)
+            named: dict[str, Json] = {name: to_text(value) for name, value in way.assign.items()}
+            more = {"assignedVariables": named, "assignedVariablesDetails": {"truncated": False}}
+        frame.previous = run.event(frame.node.exited, frame.previous, frame.node.name, text, more)
+        if way.next is None:
+            self._out(frame, output, text)
+            return
+        frame.node, frame.raw, frame.text, frame.phase = way.next, output, text, "enter"
+        if frame.tries:
+            frame.tries, frame.attempts = 0, {}
+        if frame.work is not None:
+            run.forget(frame.work.key)
+            frame.work = None
+        frame.task_token = None
+        frame.result = frame.error_output = ABSENT
+        run.ready.append(frame)
+        run.dirty[frame.key] = frame
+        if not run.queued:
+            self._enqueue(run)
+            self._changed[run.start.execution] = run
+
+    def _out(self, frame: Frame, output: Json, text: str) -> None:
+        """The frame's machine has ended well."""
+        if frame.work is not None:
+            frame.run.forget(frame.work.key)
+            frame.work = None
+        if frame.fork is None:
+            self.end(frame.run, "SUCCEEDED", frame.previous, output=text)
+        else:
+            forks.child_done(self, frame, output, text)
+
+    # ------------------------------------------------------------------------------------------------- failures
+
+    def finish(self, frame: Frame, result: Json) -> None:
+        """What the frame waited for is there: leave its state with it."""
+        try:
+            self.leave(frame, frame.node.finish(frame, result))
+        except (StateFailed, EvaluationError) as failure:
+            self.fail(frame, failure)
+
+    def fail(self, frame: Frame, failure: StateFailed | EvaluationError) -> None:
+        """The state failed: retry it, catch it, or fail the machine that it is in."""
+        if isinstance(failure, EvaluationError):
+            failure = StateFailed(failure.error, failure.cause, evaluated=True, location=failure.location)
+        failure = failure.placed(frame.node.name, frame.entered)
+        if failure.evaluated and failure.error == QUERY:
+            self._evaluation_failed(frame, failure)
+        if not self._retry(frame, failure) and not self._catch(frame, failure):
+            self._fail_machine(frame, failure)
+
+    def _evaluation_failed(self, frame: Frame, failure: StateFailed) -> None:
+        more: dict[str, Json] = {"state": frame.node.name}
+        if failure.location is not None:
+            more["location"] = failure.location
+        # A Map that cannot evaluate its items has not begun yet; the recordings number it so.
+        previous = frame.before if frame.node.kind == "Map" and frame.previous == frame.entered else frame.previous
+        details = failure_details(failure.error, failure.cause, more)
+        frame.previous = frame.run.event("EvaluationFailed", previous, None, None, details)
+
+    def _retry(self, frame: Frame, failure: StateFailed) -> bool:
+        index = find_retrier(failure, frame.node.retry)
+        if index is None:
+            return False
+        retrier, attempts = frame.node.retry[index], frame.attempts.get(index, 0)
+        if attempts >= retrier.max_attempts:
+            return False
+        seconds = retry_delay(retrier, attempts, self.clock.random) / self._scale
+        frame.attempts[index] = attempts + 1
+        frame.tries += 1
+        frame.phase = "retry"
+        frame.due = self.clock.now() + seconds
+        if frame.work is not None:
+            frame.run.forget(frame.work.key)
+            frame.work = None
+        frame.result = frame.error_output = ABSENT
+        self.arm(frame.run, frame, "wake", seconds)
+        self.touch(frame)
+        return True
+
+    def _catch(self, frame: Frame, failure: StateFailed) -> bool:
+        index = find_catcher(failure, frame.node.catch)
+        if index is None:
+            return False
+        self._fork_failed(frame, failure)
+        try:
+            self.leave(frame, frame.node.catches[index](frame, failure.output()))
+        except (StateFailed, EvaluationError) as second:
+            if isinstance(second, EvaluationError):
+                second = StateFailed(second.error, second.cause, evaluated=True, location=second.location)
+            self._fail_machine(frame, second.placed(frame.node.name, frame.entered))
+        return True
+
+    def _fail_machine(self, frame: Frame, failure: StateFailed) -> None:
+        if frame.fork is None:
+            self._fork_failed(frame, failure)
+            self.end(frame.run, "FAILED", frame.previous, error=failure.error, cause=failure.cause)
+            return
+        self._fork_failed(frame, failure)
+        forks.child_failed(self, frame, failure)
+
+    def _fork_failed(self, frame: Frame, failure: StateFailed) -> None:
+        """MapStateFailed, ParallelStateFailed: not where the state itself could not be evaluated."""
+        if frame.node.kind in ("Map", "Parallel") and not (failure.evaluated and failure.error == RUNTIME):
+            frame.previous = frame.run.event(f"{frame.node.kind}StateFailed", frame.previous)
+
+    # ------------------------------------------------------------------------------------------------- timers, tasks
+
+    def arm(self, run: Run, frame: Frame | None, kind: str, seconds: float) -> Timer:
+        """A timer so many seconds from now, by the monotonic clock."""
+        timer = Timer(self.clock.monotonic() + seconds, kind, run, frame)
+        self._armed += 1
+        heapq.heappush(self._timers, (timer.due, self._armed, timer))
+        if frame is not None:
+            frame.timers.append(timer)
+        return timer
+
+    def _arm_at(self, frame: Frame, kind: str, at: float) -> None:
+        """A timer at a wall time."""
+        timer = Timer(at, kind, frame.run, frame)
+        self._armed += 1
+        heapq.heappush(self._alarms, (at, self._armed, timer))
+        frame.timers.append(timer)
+
+    def _fire_timers(self) -> None:
+        for heap, now in ((self._timers, self.clock.monotonic()), (self._alarms, self.clock.now())):
+            while heap and heap[0][0] <= now:
+                timer = heapq.heappop(heap)[2]
+                if timer.alive and not timer.run.ended:
+                    self._guarded(timer.run, partial(self._fire, timer))
+
+    def _fire(self, timer: Timer) -> None:
+        frame = timer.frame
+        if frame is None:
+            self.end(timer.run, "TIMED_OUT", 0)
+            return
+        match timer.kind:
+            case "wake":
+                self._wake_up(frame)
+            case "timeout":
+                tasks.timed_out(self, frame, TIMEOUT, None)
+            case "heartbeat":
+                tasks.timed_out(self, frame, TIMEOUT, None, missed_heartbeat=True)
+
+    def _wake_up(self, frame: Frame) -> None:
+        frame.stop_timers()
+        frame.due = None
+        if frame.phase == "wait":
+            self.finish(frame, None)
+            return
+        frame.phase = "again"
+        self.make_ready(frame)
+
+    def _revive(self, frame: Frame) -> None:
+        """A frame that came back from the store: ready, or waiting again for what is left of its time."""
+        now = self.clock.now()
+        if frame.phase in ("enter", "again"):
+            self.make_ready(frame)
+        elif frame.due is not None:
+            self.arm(frame.run, frame, "wake", max(0.0, frame.due - now))
+        if frame.task is not None:
+            self._tokens[frame.task.token] = frame
+            frame.run.resuming.append(frame.task)
+            for kind, at in (("timeout", frame.task.deadline), ("heartbeat", frame.task.beat)):
+                if at is not None:
+                    self.arm(frame.run, frame, kind, max(0.0, at - now))
+
+    def expect(self, frame: Frame, task: TaskState) -> None:
+        """The frame waits for a token from now on."""
+        self._tokens[task.token] = frame
+
+    def _on_task(self, token: Token, act: Callable[[Frame], None]) -> None:
+        frame = self._tokens.get(token)
+        if frame is not None:
+            self._guarded(frame.run, lambda: act(frame))
+
+    def _guarded(self, run: Run, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except HistoryFull:
+            self._history_full(run)
+
+
+def too_large(name: str) -> StateFailed:
+    """The failure of a state or task whose output is more than the payload quota."""
+    cause = (
+        f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
+    )
+    return StateFailed(DATA_LIMIT, cause)
