@@ -454,8 +454,9 @@ class Engine:
         more: dict[str, Json] = {"state": frame.node.name}
         if failure.location is not None:
             more["location"] = failure.location
-        # A Map that cannot evaluate its items has not begun yet; the recordings number it so.
-        previous = frame.before if frame.node.kind == "Map" and frame.previous == frame.entered else frame.previous
+        # Recorded: the event stands beside the Entered event of a Pass or Map, and after that of a Wait.
+        beside = frame.previous == frame.entered and frame.node.kind not in ("Wait", "Task", "Parallel")
+        previous = frame.before if beside else frame.previous
         details = failure_details(failure.error, failure.cause, more)
         frame.previous = frame.run.event("EvaluationFailed", previous, None, None, details)
 

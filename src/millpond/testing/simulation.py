@@ -103,7 +103,7 @@ def start_of(machine: Machine, input: Json, name: str, now: float, quotas: bool,
     """A Start with made-up ARNs; the token secret is fixed, so that tokens are the same in each run."""
     kind = "express" if express else "execution"
     return Start(
-        execution=f"arn:aws:states:us-east-1:{ACCOUNT}:{kind}:machine:{name}",
+        execution=f"arn:aws:states:us-east-1:{ACCOUNT}:{kind}:machine:{name}{':0' if express else ''}",
         name=name,
         machine=machine,
         machine_arn=f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:machine",
