@@ -212,10 +212,11 @@ class S3:
     async def serve(self, scope: Any, receive: Any, send: Any, call: Call) -> bool:
         """Answer one request that the guard has let in. Always True: no operation is left to moto."""
         request: Request | None = None
+        incoming = body.Incoming(receive)
         try:
             request = parse(scope, call)
             handler, takes = self._handler(request, call)
-            answer = await self._answer(request, handler, takes, receive)
+            answer = await self._answer(request, handler, takes, incoming.receive)
         except body.ClientGone:
             return True
         except AwsError as error:
@@ -223,6 +224,8 @@ class S3:
         except (OSError, sqlite3.Error) as error:
             log.exception("request %s failed", call.request_id)
             answer = messages.error(disk_error(error), request)
+        if answer.status >= 400 and request is not None and not await incoming.drained(request.headers):
+            answer.headers["connection"] = "close"
         await self._send(answer, call, receive, send)
         return True
 

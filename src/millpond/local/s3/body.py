@@ -6,6 +6,7 @@ before all digests and lengths agreed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ STEP = 1 << 20
 MAX_OBJECT = 5 * 1024**3  # bytes in one PUT or part, AWS
 MAX_DOCUMENT = 8 << 20  # our limit for XML bodies: a Complete with 10,000 parts and checksums fits
 LONGEST_LINE = 4096
+MAX_DRAINED = 64 << 20
 
 Receive = Callable[[], Awaitable[Any]]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]  # run blocking work in a thread
@@ -172,6 +174,39 @@ def too_large(size: int) -> AwsError:
         ProposedSize=size,
         MaxSizeAllowed=MAX_OBJECT,
     )
+
+
+class Incoming:
+    """The request's body, and what to do with the rest of it when an error is answered early."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._begun = self._ended = False
+
+    async def receive(self) -> Any:
+        self._begun = True
+        try:
+            message = await self._receive()
+        except AwsError:  # the front end held the whole body against its signed hash
+            self._ended = True
+            raise
+        self._ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    async def drained(self, headers: Mapping[str, str]) -> bool:
+        """Read what the client is still sending, so that it reads our answer. False: the connection must be closed.
+
+        A client that waits for `100 Continue` and gets an error may or may not send its body after all.
+        """
+        if self._ended or not ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
+            return True
+        if not self._begun and "expect" in headers:
+            return False
+        read = 0
+        while not self._ended and read < MAX_DRAINED:
+            with contextlib.suppress(AwsError):  # one error is on its way already
+                read += len((await self.receive()).get("body", b""))
+        return self._ended
 
 
 async def fill(spool: Spool, receive: Receive, run: Run, decoder: AwsChunked | None) -> None:
