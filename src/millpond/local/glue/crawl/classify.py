@@ -1,0 +1,260 @@
+"""What one object holds: format, compression, columns and counts, from its first bytes or its footer.
+
+The order is Glue's: custom classifiers first, then Avro, ORC, Parquet, JSON, CSV (AWS docs). Nothing recognised is
+`UNKNOWN`. An object that says it is Parquet, ORC or Avro but cannot be read, a broken archive or text that is not
+UTF-8 is `Unreadable`: it is left out of the tables and named in the log.
+
+Limits: bson, xml, ion and the log formats are UNKNOWN here. Counts of text are exact when the sample is the whole
+object, else estimates from the sample (as AWS's are).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.orc
+import pyarrow.parquet as pq
+
+from millpond.local.glue.crawl import csv_text, json_text
+from millpond.local.glue.crawl.hive import Column, Columns, Struct, of_arrow, of_avro, unique
+from millpond.local.glue.crawl.samples import MEGABYTE, Sample, Unreadable, compression_of, read
+
+JSON_LIMIT = 10 * MEGABYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What files of one table have in common beside columns: "compatible" (specs/glue-crawlers.md 4)."""
+
+    classification: str
+    compression: str = "none"
+    delimiter: str = ""
+    header: bool = False
+    quote: str = ""
+    serde: str = ""
+    json_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an object holds. `average`: bytes a record, decompressed; `literal`: an Avro schema; `notes` are logged."""
+
+    layout: Layout
+    columns: Columns = ()
+    records: int = 0
+    average: int = 0
+    literal: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A custom classifier: CSV rules or a JSON path."""
+
+    name: str
+    csv: csv_text.Rules | None = None
+    json_path: str = ""
+
+
+UNKNOWN_LAYOUT = Layout("UNKNOWN")
+
+
+def classify(path: Path, size: int, custom: Sequence[Custom] = ()) -> Contents:
+    """What the file of an object holds. Raises Unreadable."""
+    with _opened(path) as file:
+        head = file.read(16)
+    if head.startswith(b"PAR1"):
+        return _parquet(path, size)
+    if head.startswith(b"ORC"):
+        return _orc(path, size)
+    if head.startswith(b"Obj\x01"):
+        return _avro(path, size)
+    if compression_of(head) == "none" and b"\0" in head:
+        return Contents(UNKNOWN_LAYOUT, notes=("binary data of an unknown format",))
+    sample = read(path, size)
+    found = _text(path, sample, custom)
+    if sample.broken:
+        found = replace(found, notes=(*found.notes, f"broken {sample.compression}: {sample.broken}"))
+    return found
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from None
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+
+def _text(path: Path, sample: Sample, custom: Sequence[Custom]) -> Contents:
+    text = _decoded(sample)
+    for classifier in custom:
+        if classifier.csv and (found := csv_text.read(text, complete=sample.complete, rules=classifier.csv)):
+            return _csv(found, sample, text, classifier.csv)
+        if classifier.json_path and (contents := _json(path, sample, text, classifier.json_path)):
+            return contents
+    if contents := _json(path, sample, text, ""):
+        return contents
+    if not sample.complete and text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        return Contents(UNKNOWN_LAYOUT, notes=("no complete JSON record in the first 10 MB",))
+    if table := csv_text.read(text, complete=sample.complete):
+        return _csv(table, sample, text, None)
+    why = "no classifier recognises it (a CSV file needs two columns and two data rows)"
+    return Contents(replace(UNKNOWN_LAYOUT, compression=sample.compression), notes=(why,))
+
+
+def _decoded(sample: Sample) -> str:
+    data = sample.data
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if not sample.complete and error.start >= len(data) - 4:  # a character cut by the end of the sample
+            return data[: error.start].decode("utf-8")
+        raise Unreadable(f"neither a known binary format nor UTF-8 text (byte {error.start})") from None
+
+
+def _json(path: Path, sample: Sample, text: str, json_path: str) -> Contents | None:
+    """JSON of a sample, which grows by a megabyte up to ten until it holds a whole record (AWS docs)."""
+    steps = json_text.parse_path(json_path) if json_path else None
+    found = json_text.read(text, complete=sample.complete, path=steps)
+    limit = MEGABYTE
+    while (
+        found is None and not sample.complete and text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[") and limit < JSON_LIMIT
+    ):
+        limit += MEGABYTE
+        sample = read(path, sample.size, limit)
+        text = _decoded(sample)
+        found = json_text.read(text, complete=sample.complete, path=steps)
+    if found is None:
+        return None
+    records, average = _counts(sample, found.records, len(sample.data))
+    notes = (f"{found.bad} unreadable JSON records",) if found.bad else ()
+    layout = Layout("json", sample.compression, json_path=json_path)
+    return Contents(layout, found.columns, records, average, notes=notes)
+
+
+def _csv(found: csv_text.Csv, sample: Sample, text: str, rules: csv_text.Rules | None) -> Contents:
+    first = len(text.partition("\n")[0]) + 1 if found.header else 0
+    records, average = _counts(sample, found.records, len(sample.data) - first)
+    notes = [f"{found.ragged} rows with another number of cells"] if found.ragged else []
+    serde = rules.serde if rules and rules.serde not in ("", "None") else "LazySimpleSerDe"
+    if found.quoted and serde == "LazySimpleSerDe":
+        notes.append(
+            "quoted cells: LazySimpleSerDe does not remove the quotes; a CSV classifier with OpenCSVSerDe does"
+        )
+    quote = rules.quote if rules and found.quoted else ""
+    layout = Layout("csv", sample.compression, found.delimiter, found.header, quote, serde)
+    return Contents(layout, found.columns, records, average, notes=tuple(notes))
+
+
+def _counts(sample: Sample, records: int, read_bytes: int) -> tuple[int, int]:
+    """Records of the object, and bytes a record: counted, or estimated from the sample."""
+    if not records:
+        return 0, 0
+    if not sample.complete:
+        records = max(records, sample.whole // max(1, read_bytes // records))
+    return records, sample.whole // records
+
+
+# -- binary formats --------------------------------------------------------------------------------------------------
+
+
+def _of_schema(schema: pa.Schema) -> Columns:
+    return unique(Column(name.lower(), of_arrow(schema.field(n).type), name) for n, name in enumerate(schema.names))
+
+
+def _parquet(path: Path, size: int) -> Contents:
+    try:
+        metadata = pq.read_metadata(path)
+        columns = _of_schema(metadata.schema.to_arrow_schema())
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(f"broken Parquet: {_short(error)}") from None
+    return Contents(Layout("parquet"), columns, metadata.num_rows, _average(size, metadata.num_rows))
+
+
+def _orc(path: Path, size: int) -> Contents:
+    try:
+        file = pa.orc.ORCFile(path)
+        return Contents(Layout("orc"), _of_schema(file.schema), file.nrows, _average(size, file.nrows))
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(f"broken ORC: {_short(error)}") from None
+
+
+def _average(size: int, records: int) -> int:
+    return size // records if records else 0
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200]
+
+
+def _avro(path: Path, size: int) -> Contents:
+    """Columns from the header; records by adding the counts of the blocks, which are skipped unread."""
+    try:
+        with path.open("rb") as file:
+            file.seek(4)
+            metadata = dict(_avro_map(file))
+            literal = metadata["avro.schema"].decode()
+            schema = of_avro(json.loads(literal))
+            if not isinstance(schema, Struct):
+                raise ValueError("the schema is not a record")
+            file.seek(16, 1)
+            records = _avro_records(file, size)
+    except (ValueError, KeyError, OSError, RecursionError) as error:
+        raise Unreadable(f"broken Avro: {_short(error)}") from None
+    columns = unique(Column(name.lower(), kind, name) for name, kind in schema.fields)
+    return Contents(Layout("avro"), columns, records, _average(size, records), literal)
+
+
+def _avro_records(file: Any, size: int) -> int:
+    records = 0
+    while file.tell() < size:
+        count, length = _avro_long(file), _avro_long(file)
+        if count < 0 or length < 0:
+            raise ValueError("a block has a negative size")
+        records += count
+        file.seek(length + 16, 1)
+    return records
+
+
+def _avro_map(file: Any) -> Any:
+    while count := _avro_long(file):
+        if count < 0:
+            _avro_long(file)
+        for _ in range(abs(count)):
+            name = _avro_bytes(file).decode()
+            yield name, _avro_bytes(file)
+
+
+def _avro_bytes(file: Any) -> bytes:
+    length = _avro_long(file)
+    if not 0 <= length <= MEGABYTE * 16:
+        raise ValueError("a header member has no possible length")
+    return bytes(file.read(length))
+
+
+def _avro_long(file: Any) -> int:
+    """A zig-zag varint (Avro specification, binary encoding)."""
+    value = shift = 0
+    while True:
+        byte = file.read(1)
+        if not byte or shift > 63:
+            raise ValueError("the file ends inside a number")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return int((value >> 1) ^ -(value & 1))
+        shift += 7
+
+
+def merged(one: Columns, other: Columns) -> Columns:
+    """The union of two schemas: columns keep the place of their first appearance, types widen."""
+    if one == other:
+        return one
+    return unique((*one, *other))

@@ -1,0 +1,221 @@
+"""Hive's types as a crawler infers them: how two of them meet, and how they are spelled.
+
+A scalar is its name. `UNKNOWN` is a column of which only nulls were seen: it fits every type and is written as
+`string`. Names inside a struct keep their case; columns of a table are lower-cased by their owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+UNKNOWN = "?"
+INT32 = range(-(2**31), 2**31)
+INT64 = range(-(2**63), 2**63)
+WIDTHS = ("int", "bigint", "double")  # what text formats infer, from narrow to wide
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    item: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    fields: tuple[tuple[str, Type], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    key: Type
+    value: Type
+
+
+Type = str | Array | Struct | Map
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`name` is the catalog's (lower case), `source` the file's own spelling."""
+
+    name: str
+    type: Type
+    source: str = ""
+
+
+Columns = tuple[Column, ...]
+
+
+def unique(columns: Iterable[Column]) -> Columns:
+    """Columns whose names differ in case only become one, of the type that holds both."""
+    found: dict[str, Column] = {}
+    for column in columns:
+        before = found.get(column.name)
+        found[column.name] = replace(before, type=widen(before.type, column.type)) if before else column
+    return tuple(found.values())
+
+
+def spell(of: Type) -> str:
+    """The type as the catalog writes it: `struct<id:int,tags:array<string>>`."""
+    match of:
+        case Array(item):
+            return f"array<{spell(item)}>"
+        case Map(key, value):
+            return f"map<{spell(key)},{spell(value)}>"
+        case Struct(fields):
+            inner = ",".join(f"{name}:{spell(kind)}" for name, kind in fields)
+            return f"struct<{inner}>" if fields else "string"
+        case _:
+            return "string" if of == UNKNOWN else of
+
+
+def widen(one: Type, other: Type) -> Type:
+    """The type that holds both: the wider number, the union of structs, else `string`."""
+    if one == other or other == UNKNOWN:
+        return one
+    match one, other:
+        case "?", _:
+            return other
+        case str(), str() if one in WIDTHS and other in WIDTHS:
+            return max(one, other, key=WIDTHS.index)
+        case Array(a), Array(b):
+            return Array(widen(a, b))
+        case Map(a, b), Map(c, d):
+            return Map(widen(a, c), widen(b, d))
+        case Struct(a), Struct(b):
+            merged = dict(a)
+            for name, kind in b:
+                merged[name] = widen(merged[name], kind) if name in merged else kind
+            return Struct(tuple(merged.items()))
+        case _:
+            return "string"
+
+
+def alike(one: Type, other: Type) -> bool:
+    """Whether two columns of one name count as the same for the similarity of schemas.
+
+    Widths of integers read from text depend on the values that happen to be there, so `int` and `bigint` are alike;
+    so are nested types that differ in optional members.
+    """
+    match one, other:
+        case ("?", _) | (_, "?"):
+            return True
+        case Array(a), Array(b):
+            return alike(a, b)
+        case Struct(), Struct():
+            return True
+        case str(), str():
+            return one == other or {one, other} == {"int", "bigint"}
+        case _:
+            return one == other
+
+
+def of_json(value: Any) -> Type:
+    """The type of a decoded JSON value: `int` when it fits 32 bits, else `bigint` (specs/glue-crawlers.md 6)."""
+    match value:
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case None:
+            return UNKNOWN
+        case int():
+            return "int" if value in INT32 else "bigint" if value in INT64 else "double"
+        case float():
+            return "double"
+        case list():
+            return Array(widest(of_json(item) for item in value))
+        case dict():
+            return Struct(tuple((name, of_json(member)) for name, member in value.items()))
+        case _:
+            raise TypeError(f"{type(value).__name__} in JSON")
+
+
+def widest(types: Iterable[Type]) -> Type:
+    """The type that holds all; UNKNOWN when there is none."""
+    found: Type = UNKNOWN
+    for one in types:
+        if one is not found and one != found:
+            found = widen(found, one)
+    return found
+
+
+ARROW = (
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_int8, "tinyint"),
+    (pa.types.is_int16, "smallint"),
+    (pa.types.is_uint8, "smallint"),
+    (pa.types.is_int32, "int"),
+    (pa.types.is_uint16, "int"),
+    (pa.types.is_int64, "bigint"),
+    (pa.types.is_uint32, "bigint"),
+    (pa.types.is_uint64, "decimal(20,0)"),
+    (pa.types.is_float64, "double"),
+    (pa.types.is_floating, "float"),
+    (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"),
+    (pa.types.is_time32, "int"),
+    (pa.types.is_time64, "bigint"),
+    (pa.types.is_duration, "bigint"),
+    (pa.types.is_string, "string"),
+    (pa.types.is_large_string, "string"),
+    (pa.types.is_string_view, "string"),
+    (pa.types.is_null, "string"),
+)
+
+
+def of_arrow(kind: pa.DataType) -> Type:
+    """Hive's type for an Arrow type, as Parquet and ORC files give it. Binary is what is left."""
+    if pa.types.is_decimal(kind):
+        return f"decimal({min(kind.precision, 38)},{kind.scale})"
+    if pa.types.is_dictionary(kind):
+        return of_arrow(kind.value_type)
+    if pa.types.is_map(kind):
+        return Map(of_arrow(kind.key_type), of_arrow(kind.item_type))
+    if pa.types.is_struct(kind):
+        return Struct(tuple((field.name, of_arrow(field.type)) for field in kind))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return Array(of_arrow(kind.value_type))
+    return next((name for test, name in ARROW if test(kind)), "binary")
+
+
+AVRO = {"boolean": "boolean", "int": "int", "long": "bigint", "float": "float", "double": "double", "bytes": "binary"}
+AVRO_LOGICAL = {
+    "date": "date",
+    "timestamp-millis": "timestamp",
+    "timestamp-micros": "timestamp",
+    "local-timestamp-millis": "timestamp",
+    "local-timestamp-micros": "timestamp",
+}
+
+
+def of_avro(schema: Any) -> Type:
+    """Hive's type for an Avro schema (decoded JSON): a union with null is its other member, other unions are strings.
+
+    A named type that is mentioned again (recursion) is a `string`: Hive has no recursive types.
+    """
+    match schema:
+        case str():
+            return AVRO.get(schema, "string")
+        case list():
+            real = [member for member in schema if member != "null"]
+            return of_avro(real[0]) if len(real) == 1 else "string"
+        case {"logicalType": "decimal", "precision": int(precision), **rest}:
+            return f"decimal({min(precision, 38)},{rest.get('scale', 0)})"
+        case {"logicalType": str(logical)} if logical in AVRO_LOGICAL:
+            return AVRO_LOGICAL[logical]
+        case {"type": "record", "fields": list(fields)}:
+            return Struct(tuple((field["name"], of_avro(field["type"])) for field in fields))
+        case {"type": "array", "items": items}:
+            return Array(of_avro(items))
+        case {"type": "map", "values": values}:
+            return Map("string", of_avro(values))
+        case {"type": "fixed"}:
+            return "binary"
+        case {"type": inner}:
+            return of_avro(inner) if inner != "enum" else "string"
+        case _:
+            return "string"
