@@ -1,0 +1,146 @@
+"""The peers that we measure ourselves against: moto and MiniStack, in an environment of their own.
+
+They are installed from PyPI at first use into .runtime/bench-peers (never into the tool's environment), started on a
+free port, driven by boto3 over HTTP, and ended by process id. Where they cannot be installed, `Peer.start` gives None.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+from botocore.config import Config
+
+ROOT = Path(__file__).parents[1]
+HOME = Path(os.environ.get("MILLPOND_RUNTIMES") or ROOT / ".runtime") / "bench-peers"
+PINNED = ("moto[server,stepfunctions]==5.2.5", "ministack==1.5.33")
+START_SECONDS = 60.0
+COMMANDS = {"moto": "moto_server", "ministack": "ministack"}
+
+
+def install() -> bool:
+    """Make the environment; False where it cannot be had (no network)."""
+    ready = HOME / ".ready"
+    if ready.is_file() and ready.read_text() == "\n".join(PINNED):
+        return True
+    print(f"   installing the peers into {HOME} (a minute, once)", flush=True)
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
+        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINNED]
+        subprocess.run(pip, check=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"   the peers cannot be installed: {error}", flush=True)
+        return False
+    ready.write_text("\n".join(PINNED))
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Peer:
+    """A running peer. `name` is `moto` or `ministack`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
+        self.name, self.process, self.port = name, process, port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the peer."""
+        config = Config(
+            retries={"max_attempts": 0}, read_timeout=300, inject_host_prefix=False, max_pool_connections=50
+        )
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=config,
+        )
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it and its children have used so far."""
+        processes = [psutil.Process(self.process.pid)]
+        processes += processes[0].children(recursive=True)
+        total = 0.0
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def configure(self) -> None:
+        """moto interprets machines only when told to."""
+        if self.name == "moto":
+            body = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
+            urllib.request.urlopen(f"{self.url}/moto-api/config", data=body, timeout=10).close()
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[Peer | None]:
+    """A started peer for the length of a block, None where it cannot be had."""
+    if not install():
+        yield None
+        return
+    port = free_port()
+    command = [str(HOME / "bin" / COMMANDS[name]), *(["-p", str(port)] if name == "moto" else [])]
+    environment = os.environ | {"GATEWAY_PORT": str(port), "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    peer = Peer(name, process, port)
+    try:
+        if wait_until(lambda: answers(port) or process.poll() is not None) and process.poll() is None:
+            peer.configure()
+            yield peer
+        else:
+            print(f"   {name} does not start", flush=True)
+            yield None
+    finally:
+        peer.stop()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS, pause: float = 0.1) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(pause)
+    return False
