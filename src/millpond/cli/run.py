@@ -111,7 +111,8 @@ def _runtimes(loaded: Project) -> None:
     from millpond.resources import glue
 
     for version in sorted({job.version for job in loaded.resources if isinstance(job, glue.Job)}):
-        runtime.ensure(version)
+        if runtime.find(version) is None:
+            runtime.install(version, lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def _parameters(loaded: Project, given: list[str] | None, laps: Laps) -> dict[str, str]:
@@ -172,7 +173,7 @@ def _finish(target: Target, loaded: Project, found: Any, laps: Laps, *, as_json:
     elif found.status == "SUCCEEDED":
         _summary(target, loaded, found, laps)
     else:
-        print(render.failure(target, found))
+        print(render.failure(found, runs.explain(target, found)))
     if found.status != "SUCCEEDED":
         raise typer.Exit(1)
 

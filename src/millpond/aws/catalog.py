@@ -1,0 +1,108 @@
+"""Tables and SQL, through Glue and Athena."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from millpond.aws.target import Target
+from millpond.errors import CloudError
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's result: every value as Athena's text, NULL as None."""
+
+    query_id: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    scanned_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the catalog."""
+
+    database: str
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    partition_keys: tuple[tuple[str, str], ...]
+    location: str
+    classification: str
+    records: int | None
+
+
+def tables(target: Target) -> Iterator[Table]:
+    """Every table of every database."""
+    glue = target.client("glue")
+    for page in glue.get_paginator("get_databases").paginate():
+        for database in page["DatabaseList"]:
+            for found in glue.get_paginator("get_tables").paginate(DatabaseName=database["Name"]):
+                yield from (_table(table) for table in found["TableList"])
+
+
+def _table(table: dict[str, Any]) -> Table:
+    storage, parameters = table.get("StorageDescriptor", {}), table.get("Parameters", {})
+    records = parameters.get("recordCount", "")
+    return Table(
+        table["DatabaseName"],
+        table["Name"],
+        tuple((column["Name"], column.get("Type", "")) for column in storage.get("Columns", [])),
+        tuple((key["Name"], key.get("Type", "")) for key in table.get("PartitionKeys", [])),
+        storage.get("Location", ""),
+        parameters.get("classification", ""),
+        int(records) if records.isdigit() else None,
+    )
+
+
+def results_location(target: Target) -> str:
+    """Where results of ad-hoc queries go: a bucket of this account and region, made when absent."""
+    account = target.client("sts").get_caller_identity()["Account"]
+    bucket = f"millpond-query-results-{account}-{target.region}"
+    s3 = target.client("s3")
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+            raise
+        where = {} if target.region == "us-east-1" else {"LocationConstraint": target.region}
+        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+    return f"s3://{bucket}/sql/"
+
+
+def sql(target: Target, query: str) -> Answer:
+    """Run a query in Athena and read its whole result. Raises CloudError with Athena's reason."""
+    athena = target.client("athena")
+    query_id = athena.start_query_execution(
+        QueryString=query, ResultConfiguration={"OutputLocation": results_location(target)}
+    )["QueryExecutionId"]
+    while True:
+        execution = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        if execution["Status"]["State"] not in ("QUEUED", "RUNNING"):
+            break
+        time.sleep(POLL_SECONDS)
+    if execution["Status"]["State"] != "SUCCEEDED":
+        raise CloudError(execution["Status"]["State"], execution["Status"].get("StateChangeReason", "no reason given"))
+    return _answer(athena, query_id, execution)
+
+
+def _answer(athena: Any, query_id: str, execution: dict[str, Any]) -> Answer:
+    columns: list[dict[str, Any]] = []
+    rows: list[tuple[str | None, ...]] = []
+    for page in athena.get_paginator("get_query_results").paginate(QueryExecutionId=query_id):
+        columns = columns or page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
+        rows += [tuple(c.get("VarCharValue") for c in row.get("Data", [])) for row in page["ResultSet"]["Rows"]]
+    if execution.get("StatementType") == "DML" and rows:  # the first row of a SELECT is its header
+        rows = rows[1:]
+    return Answer(
+        query_id,
+        tuple(column["Name"] for column in columns),
+        tuple(column["Type"] for column in columns),
+        tuple(rows),
+        execution.get("Statistics", {}).get("DataScannedInBytes", 0),
+    )
