@@ -1,0 +1,155 @@
+"""Step Functions: the service around the engine.
+
+`machines` keeps definitions, `executions` starts and shows them, `records` is the engine's store, `work` makes its
+tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside. One loop thread drives the engine; operations
+only send it messages and read the store. After a kill, `start` puts every running execution back.
+
+Not carried yet, and refused: redrive, map runs, TestState.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from millpond.local.service import AwsError, Call, Operation, unsupported
+from millpond.local.states import arns, machines
+from millpond.local.states.callbacks import Callbacks
+from millpond.local.states.executions import Executions
+from millpond.local.states.machines import Machines
+from millpond.local.states.records import SCHEMA, Records
+from millpond.local.states.work import Worker
+
+if TYPE_CHECKING:
+    from millpond.engine import Ended
+    from millpond.local.service import Endpoint
+
+log = logging.getLogger(__name__)
+
+NOT_YET = ("RedriveExecution", "DescribeMapRun", "ListMapRuns", "UpdateMapRun", "TestState")
+
+
+class RealClock:
+    """The engine's clock: wall time, a clock that never jumps, chance."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def random(self) -> float:
+        return random.random()
+
+
+class States:
+    """See the module's docstring."""
+
+    name = "stepfunctions"
+    schema = SCHEMA
+    moto = frozenset[str]()
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        from millpond.engine import Engine
+
+        self.endpoint = endpoint
+        self.records = Records(endpoint.store)
+        self.machines = Machines(endpoint)
+        self.executions = Executions(endpoint, self.machines, self.records)
+        self.callbacks = Callbacks(endpoint, self.records)
+        self.worker = Worker(endpoint, self.records)
+        self._wakeup = threading.Event()
+        self._closing = False
+        self.engine = Engine(
+            RealClock(),
+            self.worker,
+            self.records,
+            ended=self._ended,
+            wake=self._wakeup.set,
+            time_scale=endpoint.clock.scale,
+        )
+        for part in (self.executions, self.callbacks, self.worker):
+            part.engine = self.engine
+        self.worker.activity = self.callbacks.offer
+        self._loop = threading.Thread(target=self._run, name="states-engine", daemon=True)
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            **self.machines.operations(),
+            **self.executions.operations(),
+            **self.callbacks.operations(),
+            "TagResource": self.tag,
+            "UntagResource": self.untag,
+            "ListTagsForResource": self.list_tags,
+            **{name: self._not_yet for name in NOT_YET},
+        }
+
+    def start(self) -> None:
+        for snapshot in self.executions.snapshots():
+            self.engine.restore(snapshot)
+        self._loop.start()
+
+    def stop(self) -> None:
+        self._closing = True
+        self._wakeup.set()
+        self.callbacks.close()
+        self.worker.close()
+        if self._loop.is_alive():
+            self._loop.join(timeout=10)
+
+    def _run(self) -> None:
+        """The loop thread. What the engine cannot survive (a full disk) is told again and again, never swallowed."""
+        while not self._closing:
+            try:
+                self.engine.run_until_idle()
+            except Exception:
+                log.exception("the engine stopped for a moment")
+                time.sleep(1)
+                continue
+            self._wakeup.wait(self.engine.next_timer())
+            self._wakeup.clear()
+
+    def _ended(self, execution: str, ended: Ended) -> None:
+        self.executions.ended(execution, ended)
+        self.worker.nudge(execution)
+
+    def _not_yet(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        raise unsupported("stepfunctions", call.operation)
+
+    # Tags -----------------------------------------------------------------------------------------------------------
+
+    def _tagged(self, arn: str) -> tuple[str, dict[str, str]]:
+        """The table and the tags of a machine or activity."""
+        table = "states_activities" if ":activity:" in arn else "states_machines"
+        if table == "states_machines":
+            arns.read_machine(arn)
+        row = self.endpoint.store.one(f"SELECT tags FROM {table} WHERE arn = ?", (arn,))
+        if row is None:
+            raise machines.not_found(arn)
+        tags: dict[str, str] = json.loads(row["tags"])
+        return table, tags
+
+    def _set_tags(self, table: str, arn: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        if len(tags) > machines.MOST_TAGS:
+            raise AwsError("TooManyTags", f"Too many tags: at most {machines.MOST_TAGS} are allowed")
+        with self.endpoint.store.write() as db:
+            db.execute(f"UPDATE {table} SET tags = ? WHERE arn = ?", (json.dumps(tags), arn))
+        return {}
+
+    def tag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        table, tags = self._tagged(params["resourceArn"])
+        return self._set_tags(table, params["resourceArn"], tags | machines.read_tags(params["tags"]))
+
+    def untag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        table, tags = self._tagged(params["resourceArn"])
+        kept = {key: value for key, value in tags.items() if key not in params["tagKeys"]}
+        return self._set_tags(table, params["resourceArn"], kept)
+
+    def list_tags(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        _, tags = self._tagged(params["resourceArn"])
+        return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}

@@ -1,0 +1,184 @@
+"""Who ends a task from outside: SendTaskSuccess, SendTaskFailure, SendTaskHeartbeat, and the workers of activities.
+
+A token is genuine when the execution it names minted it (InvalidToken otherwise), and open while the engine waits for
+it (TaskTimedOut afterwards). The outcome is recorded before the caller hears that it was taken: the first one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from millpond.engine import is_genuine, read_token
+from millpond.local.service import AwsError, Call, Endpoint, Operation
+from millpond.local.states import arns, paging
+from millpond.local.states.executions import MOST_BYTES
+from millpond.local.states.machines import read_tags
+
+if TYPE_CHECKING:
+    from millpond.engine import Engine, TaskCall
+    from millpond.local.states.records import Records
+
+POLL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    token: str
+    call: TaskCall
+
+
+class Callbacks:
+    """See the module's docstring. `engine` is set before the first operation."""
+
+    def __init__(self, endpoint: Endpoint, records: Records) -> None:
+        self.endpoint, self.store, self.records = endpoint, endpoint.store, records
+        self.engine: Engine
+        self._offered: dict[str, deque[_Offered]] = {}
+        self._changed = threading.Condition()
+        self._closing = False
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {
+            "SendTaskSuccess": self.succeed,
+            "SendTaskFailure": self.fail,
+            "SendTaskHeartbeat": self.beat,
+            "CreateActivity": self.create,
+            "DescribeActivity": self.describe,
+            "ListActivities": self.list_activities,
+            "DeleteActivity": self.delete,
+            "GetActivityTask": self.get_task,
+        }
+
+    # Tokens ---------------------------------------------------------------------------------------------------------
+
+    def _open(self, token: str) -> TaskCall:
+        """The task that waits for a token. Raises InvalidToken, TaskTimedOut."""
+        execution = read_token(token)
+        row = execution and self.store.one("SELECT secret FROM states_executions WHERE arn = ?", (execution,))
+        if not row or not is_genuine(token, row["secret"]):
+            raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'")
+        call = self.engine.pending(token)
+        if call is None:
+            raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        if call.kind != "activity" and call.pattern != "token":
+            raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'")
+        return call
+
+    def _settle(self, token: str, call: TaskCall, outcome: dict[str, Any]) -> None:
+        if not self.records.settle(token, call.execution, outcome):
+            raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+
+    def succeed(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        token, text = params["taskToken"], params["output"]
+        try:
+            output = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise AwsError("InvalidOutput", f"Invalid Output: '{error}'") from None
+        if len(text.encode()) > MOST_BYTES:
+            raise AwsError("InvalidOutput", f"Invalid Output: 'longer than {MOST_BYTES} bytes'")
+        self._settle(token, self._open(token), {"output": output})
+        self.engine.task_succeeded(token, output)
+        return {}
+
+    def fail(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        token, error, cause = params["taskToken"], params.get("error"), params.get("cause")
+        self._settle(token, self._open(token), {"error": error, "cause": cause})
+        self.engine.task_failed(token, error, cause)
+        return {}
+
+    def beat(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        self._open(params["taskToken"])
+        self.engine.task_heartbeat(params["taskToken"])
+        return {}
+
+    # Activities -----------------------------------------------------------------------------------------------------
+
+    def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        name = arns.check_name(params["name"])
+        tags = read_tags(params.get("tags"))
+        arn, now = self.endpoint.arn("states", f"activity:{name}"), self.endpoint.clock.now()
+        with self.store.write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO states_activities VALUES (?, ?, ?, ?)", (arn, name, now, json.dumps(tags))
+            )
+            created = db.execute("SELECT created FROM states_activities WHERE arn = ?", (arn,)).fetchone()["created"]
+        return {"activityArn": arn, "creationDate": created}
+
+    def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        arn = arns.check_activity(params["activityArn"])
+        row = self.store.one("SELECT * FROM states_activities WHERE arn = ?", (arn,))
+        if row is None:
+            raise AwsError("ActivityDoesNotExist", f"Activity Does Not Exist: '{arn}'")
+        owned = {"type": "AWS_OWNED_KEY"}
+        return {
+            "activityArn": arn,
+            "name": row["name"],
+            "creationDate": row["created"],
+            "encryptionConfiguration": owned,
+        }
+
+    def list_activities(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        after = paging.position("activities", params.get("nextToken")) or ""
+        limit = paging.size(params.get("maxResults"))
+        rows = self.store.read(
+            "SELECT * FROM states_activities WHERE name > ? ORDER BY name LIMIT ?", (after, limit + 1)
+        )
+        answer: dict[str, Any] = {
+            "activities": [
+                {"activityArn": row["arn"], "name": row["name"], "creationDate": row["created"]} for row in rows[:limit]
+            ]
+        }
+        if len(rows) > limit:
+            answer["nextToken"] = paging.token("activities", rows[limit - 1]["name"])
+        return answer
+
+    def delete(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        arn = arns.check_activity(params["activityArn"])
+        with self.store.write() as db:
+            db.execute("DELETE FROM states_activities WHERE arn = ?", (arn,))
+        return {}
+
+    def offer(self, call: TaskCall, token: str) -> None:
+        """A task for an activity's workers."""
+        if self.store.one("SELECT 1 FROM states_activities WHERE arn = ?", (call.resource,)) is None:
+            cause = f"The activity {call.resource} does not exist."
+            self.engine.task_failed(token, "ActivityDoesNotExist", cause, phase="schedule")
+            return
+        with self._changed:
+            self._offered.setdefault(call.resource, deque()).append(_Offered(token, call))
+            self._changed.notify_all()
+
+    def get_task(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        arn, worker = params["activityArn"], params.get("workerName")
+        self.describe({"activityArn": arn}, call)
+        offered = self._take(arn, time.monotonic() + POLL_SECONDS)
+        if offered is None:
+            return {}
+        self.records.hold(offered.token, offered.call.execution, {"worker": worker})
+        self.engine.task_started(offered.token, worker)
+        text = json.dumps(offered.call.arguments, ensure_ascii=False, separators=(",", ":"))
+        return {"taskToken": offered.token, "input": text}
+
+    def _take(self, arn: str, deadline: float) -> _Offered | None:
+        with self._changed:
+            while not self._closing:
+                queue = self._offered.get(arn, deque())
+                while queue:
+                    offered = queue.popleft()
+                    if self.engine.pending(offered.token) is not None:
+                        return offered
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    return None
+        return None
+
+    def close(self) -> None:
+        """Let the waiting workers go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()

@@ -1,0 +1,391 @@
+"""Executions: start, stop, describe, list, history; Express ones too.
+
+A Standard execution is a row before it is started: the answer of StartExecution outlives a kill. An Express execution
+lives in memory, as on AWS it lives in the logs only; StartSyncExecution waits for its end.
+Source: AWS Step Functions API Reference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from millpond.engine import Ended, Snapshot, Start
+from millpond.engine.history import to_aws
+from millpond.local.service import AwsError, Call, Endpoint, Operation
+from millpond.local.states import arns, machines, paging
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from millpond.engine import Engine
+    from millpond.local.states.machines import Machines
+    from millpond.local.states.records import Records
+
+MOST_BYTES = 262_144
+SYNC_SECONDS = 300.0
+DEEPEST_INPUT = 900
+
+
+class _Waiter:
+    """Someone who waits for the end of an execution."""
+
+    def __init__(self) -> None:
+        self.happened, self.ended = threading.Event(), cast("Ended | None", None)
+
+
+class Executions:
+    """See the module's docstring. `engine` is set before the first operation."""
+
+    def __init__(self, endpoint: Endpoint, machines: Machines, records: Records) -> None:
+        self.endpoint, self.store = endpoint, endpoint.store
+        self.machines, self.records = machines, records
+        self.engine: Engine
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[_Waiter]] = {}
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {
+            "StartExecution": self.start,
+            "StartSyncExecution": self.start_sync,
+            "StopExecution": self.stop,
+            "DescribeExecution": self.describe,
+            "DescribeStateMachineForExecution": self.describe_machine,
+            "ListExecutions": self.list_executions,
+            "GetExecutionHistory": self.history,
+        }
+
+    # Starting -------------------------------------------------------------------------------------------------------
+
+    def start(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        machine, revision, version, alias = self.machines.resolve(params["stateMachineArn"])
+        text = params.get("input") or "{}"
+        value = _input(text)
+        name = arns.check_name(params.get("name") or str(uuid.uuid4()))
+        now = self.endpoint.clock.now()
+        if machine["type"] == "EXPRESS":
+            unique = str(uuid.uuid4())
+            arn = arns.express_arn(machine["arn"], name, unique)
+            self.engine.start(self._start(arn, name, machine, revision, text, value, now, express=True))
+            return {"executionArn": arn, "startDate": now}
+        arn = arns.execution_arn(machine["arn"], name)
+        secret = secrets.token_bytes(32)
+        with self.store.write() as db:
+            there = db.execute("SELECT * FROM states_executions WHERE arn = ?", (arn,)).fetchone()
+            if there is not None:
+                # The same name with the same input answers the same while it runs.
+                if there["status"] == "RUNNING" and there["input"] == text:
+                    return {"executionArn": arn, "startDate": there["started"]}
+                raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+            added = db.execute(
+                "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, version,"
+                " alias, trace, secret) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(arn, machine["arn"], name, now, text, revision["revision"], revision["role"], version, alias),
+                    *(params.get("traceHeader"), secret),
+                ),
+            )
+            assert added.lastrowid is not None
+            number = added.lastrowid
+        self.records.remember(arn, number)
+        self.engine.start(
+            self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)
+        )
+        return {"executionArn": arn, "startDate": now}
+
+    def start_sync(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        machine, revision, _, _ = self.machines.resolve(params["stateMachineArn"])
+        if machine["type"] != "EXPRESS":
+            raise _wrong_type()
+        text = params.get("input") or "{}"
+        value = _input(text)
+        name = arns.check_name(params.get("name") or str(uuid.uuid4()))
+        arn, now = arns.express_arn(machine["arn"], name, str(uuid.uuid4())), self.endpoint.clock.now()
+        with self._waiter(arn) as over:
+            self.engine.start(self._start(arn, name, machine, revision, text, value, now, express=True))
+            if not over.happened.wait(SYNC_SECONDS + 30):
+                self.engine.stop(arn)
+                over.happened.wait(5)
+        late = Ended(status="TIMED_OUT", at=self.endpoint.clock.now(), error="States.Timeout")
+        return self._sync_answer(arn, name, machine, now, text, over.ended or late)
+
+    @staticmethod
+    def _sync_answer(
+        arn: str, name: str, machine: sqlite3.Row, began: float, text: str, ended: Ended
+    ) -> dict[str, Any]:
+        billed = max(100, -(-int((ended.at - began) * 1000) // 100) * 100)
+        answer: dict[str, Any] = {
+            "executionArn": arn,
+            "stateMachineArn": machine["arn"],
+            "name": name,
+            "startDate": began,
+            "stopDate": ended.at,
+            "status": ended.status,
+            "input": text,
+            "inputDetails": {"included": True},
+            "billingDetails": {"billedMemoryUsedInMB": 64, "billedDurationInMilliseconds": billed},
+        }
+        if ended.output is not None:
+            answer |= {"output": ended.output, "outputDetails": {"included": True}}
+        failure = {"error": ended.error, "cause": ended.cause}
+        return answer | {key: value for key, value in failure.items() if value is not None}
+
+    @contextlib.contextmanager
+    def _waiter(self, execution: str) -> Iterator[_Waiter]:
+        """Hears of the end of an execution; set up before what makes it end."""
+        waiter = _Waiter()
+        with self._lock:
+            self._waiting.setdefault(execution, []).append(waiter)
+        try:
+            yield waiter
+        finally:
+            with self._lock:
+                self._waiting[execution].remove(waiter)
+                if not self._waiting[execution]:
+                    del self._waiting[execution]
+
+    def ended(self, execution: str, ended: Ended) -> None:
+        """An execution ended: whoever waits for it hears of it."""
+        with self._lock:
+            for waiter in self._waiting.get(execution, ()):
+                waiter.ended = ended
+                waiter.happened.set()
+
+    def _start(
+        self,
+        arn: str,
+        name: str,
+        machine: sqlite3.Row,
+        revision: sqlite3.Row,
+        text: str,
+        value: Any,
+        now: float,
+        *,
+        express: bool = False,
+        secret: bytes | None = None,
+        version: str | None = None,
+        alias: str | None = None,
+    ) -> Start:
+        return Start(
+            execution=arn,
+            name=name,
+            machine=machines.compiled(revision["definition"]),
+            machine_arn=machine["arn"],
+            machine_name=machine["name"],
+            role=revision["role"],
+            input=value,
+            secret=secret or secrets.token_bytes(32),
+            started_at=now,
+            input_text=text,
+            express=express,
+            version_arn=version,
+            alias_arn=alias,
+            region=self.endpoint.region,
+        )
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every execution that was running when the endpoint ended."""
+        rows = self.store.read("SELECT * FROM states_executions WHERE status = 'RUNNING' ORDER BY n")
+        return [self._snapshot(row) for row in rows]
+
+    def _snapshot(self, row: sqlite3.Row) -> Snapshot:
+        self.records.remember(row["arn"], row["n"])
+        revision = self.machines.revision(row["machine"], row["revision"])
+        start = Start(
+            execution=row["arn"],
+            name=row["name"],
+            machine=machines.compiled(revision["definition"]),
+            machine_arn=row["machine"],
+            machine_name=row["machine"].rpartition(":")[2],
+            role=row["role"],
+            input=json.loads(row["input"]),
+            secret=row["secret"],
+            started_at=row["started"],
+            input_text=row["input"],
+            version_arn=row["version"],
+            alias_arn=row["alias"],
+            redrive_count=row["redrives"],
+            redriven_at=row["redriven"],
+            region=self.endpoint.region,
+        )
+        last, at = self.records.last_event(row["n"])
+        return Snapshot(
+            start=start,
+            last_event=last,
+            last_at=at,
+            frames=self.records.frames(row["n"]),
+            items=self.records.items(row["n"]),
+        )
+
+    # Looking and stopping -------------------------------------------------------------------------------------------
+
+    def row(self, arn: str) -> sqlite3.Row:
+        """An execution's row. Raises InvalidArn, ExecutionDoesNotExist."""
+        arns.check_execution(arn)
+        row = self.store.one("SELECT * FROM states_executions WHERE arn = ?", (arn,))
+        if row is None:
+            raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+        return row
+
+    def stop(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        arn = params["executionArn"]
+        if ":express:" in arn:
+            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+        row = self.row(arn)
+        if row["status"] != "RUNNING":
+            return {"stopDate": row["stopped"]}
+        with self._waiter(arn) as over:
+            self.engine.stop(arn, params.get("error"), params.get("cause"))
+            over.happened.wait(5)
+        row = self.row(arn)
+        return {"stopDate": row["stopped"] or self.endpoint.clock.now()}
+
+    def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        if ":express:" in params["executionArn"]:
+            raise AwsError("InvalidArn", f"Invalid Arn: '{params['executionArn']}'")
+        row = self.row(params["executionArn"])
+        answer: dict[str, Any] = {
+            "executionArn": row["arn"],
+            "stateMachineArn": row["machine"],
+            "name": row["name"],
+            "status": row["status"],
+            "startDate": row["started"],
+            "redriveCount": row["redrives"],
+            **_redrivable(row),
+        }
+        optional = {
+            "stopDate": row["stopped"],
+            "error": row["error"],
+            "cause": row["cause"],
+            "traceHeader": row["trace"],
+            "stateMachineVersionArn": row["version"],
+            "stateMachineAliasArn": row["alias"],
+            "redriveDate": row["redriven"],
+        }
+        answer |= {key: value for key, value in optional.items() if value is not None}
+        included = params.get("includedData") != "METADATA_ONLY"
+        for key in ("input", "output"):
+            if row[key] is not None:
+                answer |= {f"{key}Details": {"included": included}} | ({key: row[key]} if included else {})
+        return answer
+
+    def describe_machine(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        row = self.row(params["executionArn"])
+        revision = self.machines.revision(row["machine"], row["revision"])
+        answer = {
+            "stateMachineArn": row["machine"],
+            "name": row["machine"].rpartition(":")[2],
+            "updateDate": revision["created"],
+            **machines.described(revision),
+        }
+        if params.get("includedData") == "METADATA_ONLY":
+            answer["definition"] = ""
+        return answer
+
+    def list_executions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        if params.get("mapRunArn"):
+            raise machines.not_found(params["mapRunArn"])
+        if not params.get("stateMachineArn"):
+            raise AwsError("ValidationException", "Must provide a StateMachine ARN or MapRun ARN")
+        given = arns.read_machine(params["stateMachineArn"])
+        machine = self.machines.row(given.base)
+        if machine["type"] == "EXPRESS":
+            raise _wrong_type()
+        where, values = ["machine = ?"], [given.base]
+        if given.qualifier is not None:
+            where.append("version = ?" if given.version is not None else "alias = ?")
+            values.append(params["stateMachineArn"])
+        if params.get("statusFilter"):
+            where.append("status = ?")
+            values.append(params["statusFilter"])
+        if params.get("redriveFilter"):
+            where.append("redrives > 0" if params["redriveFilter"] == "REDRIVEN" else "redrives = 0")
+        before = paging.position("executions", params.get("nextToken"))
+        if before is not None:
+            where.append("n < ?")
+            values.append(before)
+        limit = paging.size(params.get("maxResults"))
+        rows = self.store.read(
+            f"SELECT * FROM states_executions WHERE {' AND '.join(where)} ORDER BY n DESC LIMIT ?", (*values, limit + 1)
+        )
+        answer: dict[str, Any] = {"executions": [_listed(row) for row in rows[:limit]]}
+        if len(rows) > limit:
+            answer["nextToken"] = paging.token("executions", rows[limit - 1]["n"])
+        return answer
+
+    def history(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        arn = params["executionArn"]
+        if ":express:" in arn:
+            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+        row = self.row(arn)
+        self.store.flush()
+        limit = paging.size(params.get("maxResults"))
+        reverse = bool(params.get("reverseOrder"))
+        kind = f"history {row['n']} {reverse}"
+        after = paging.position(kind, params.get("nextToken")) or 0
+        found = self.records.events(row["n"], after=after, limit=limit + 1, reverse=reverse)
+        included = params.get("includeExecutionData", True)
+        answer: dict[str, Any] = {"events": [to_aws(e, include_execution_data=included) for e in found[:limit]]}
+        if len(found) > limit:
+            answer["nextToken"] = paging.token(kind, found[limit - 1].id)
+        return answer
+
+
+def _input(text: str) -> Any:
+    """The value of an execution's input. Raises InvalidExecutionInput."""
+    if len(text.encode()) > MOST_BYTES:
+        raise AwsError(
+            "ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less "
+            f"than or equal to {MOST_BYTES}",
+        )
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        shown = text if len(text) <= 100 else f"{text[:100]}..."
+        raise AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}; {shown}'") from None
+
+
+def _wrong_type() -> AwsError:
+    return AwsError("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _redrivable(row: sqlite3.Row) -> dict[str, str]:
+    if row["status"] == "RUNNING":
+        return {
+            "redriveStatus": "NOT_REDRIVABLE",
+            "redriveStatusReason": "Execution is RUNNING and cannot be redriven",
+        }
+    if row["status"] == "SUCCEEDED":
+        return {
+            "redriveStatus": "NOT_REDRIVABLE",
+            "redriveStatusReason": "Execution is SUCCEEDED and cannot be redriven",
+        }
+    return {"redriveStatus": "REDRIVABLE"}
+
+
+def _listed(row: sqlite3.Row) -> dict[str, Any]:
+    shown = {
+        "executionArn": row["arn"],
+        "stateMachineArn": row["machine"],
+        "name": row["name"],
+        "status": row["status"],
+        "startDate": row["started"],
+        "redriveCount": row["redrives"],
+    }
+    optional = {
+        "stopDate": row["stopped"],
+        "stateMachineVersionArn": row["version"],
+        "stateMachineAliasArn": row["alias"],
+        "redriveDate": row["redriven"],
+    }
+    return shown | {key: value for key, value in optional.items() if value is not None}

@@ -1,0 +1,287 @@
+"""The engine's Tasks door: a task becomes a call over loopback, its end an outcome in the store, then a message.
+
+Calls are made in a bounded pool. Work that goes on after its call (`.sync`) is watched by one poller; work that
+somebody else ends (`.waitForTaskToken`, activities) waits in the engine for its token. The order of writing makes
+kill -9 harmless: intent, call, handle, outcome, then the message to the engine. `resume` reads that backwards: an
+outcome is reported, a handle is watched on, an intent without a handle is looked up, and only then a call is made.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from millpond.local.states import integrations
+from millpond.local.states.integrations import Done, Failure, Work
+
+if TYPE_CHECKING:
+    from millpond.engine import Engine
+    from millpond.engine.doors import TaskCall
+    from millpond.local.service import Endpoint
+    from millpond.local.states.records import Records
+
+log = logging.getLogger(__name__)
+
+CALLS_AT_ONCE = 48
+FIRST_POLL = 0.1
+SLOWEST_POLL = 0.5
+POLLERS = 2
+FAILED_POLLS = 20
+"""Polls that may fail in a row (the service behind may be restarting) before the task does."""
+
+
+@dataclass(order=True, slots=True)
+class _Watched:
+    """Running work: when to look at it next."""
+
+    due: float
+    token: str = field(compare=False)
+    call: TaskCall = field(compare=False)
+    handle: dict[str, Any] = field(compare=False)
+    interval: float = field(compare=False, default=FIRST_POLL)
+    failed: int = field(compare=False, default=0)
+
+
+class Worker:
+    """See the module's docstring. `engine` is set before the first task. `activity` takes the tasks of activities."""
+
+    def __init__(self, endpoint: Endpoint, records: Records) -> None:
+        self.endpoint, self.records = endpoint, records
+        self.engine: Engine
+        self.activity: Callable[[TaskCall, str], None] = lambda call, token: None
+        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="states-task")
+        self._due = threading.Condition()
+        self._watched: list[_Watched] = []
+        self._live: dict[str, _Watched] = {}
+        self._calling: set[str] = set()
+        self._stopped: set[str] = set()
+        self._closing = False
+        self._pollers = [
+            threading.Thread(target=self._poll, name=f"states-poll-{index}", daemon=True) for index in range(POLLERS)
+        ]
+        for poller in self._pollers:
+            poller.start()
+
+    # The engine's door ----------------------------------------------------------------------------------------------
+
+    def start(self, call: TaskCall, token: str) -> None:
+        """Make the call of a task that was never seen before."""
+        self._submit(self._begin, call, token)
+
+    def resume(self, call: TaskCall, token: str) -> None:
+        """Go on with a task after a restart."""
+        self._submit(self._resume, call, token)
+
+    def stop(self, token: str) -> None:
+        """Nobody waits for this task any more: end its work."""
+        with self._due:
+            watched = self._live.pop(token, None)
+            if watched is None:
+                if token in self._calling:
+                    self._stopped.add(token)  # its call is on the way; _watch sees this
+                return
+        self._pool.submit(self._end_work, watched.call, watched.handle)
+
+    def close(self) -> None:
+        """Make no more calls; work that runs is found again at the next start."""
+        with self._due:
+            self._closing = True
+            self._due.notify_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for poller in self._pollers:
+            poller.join(timeout=5)
+
+    # Calls ----------------------------------------------------------------------------------------------------------
+
+    def _submit(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
+        if not self._closing:
+            self._pool.submit(self._guarded, run, call, token)
+
+    def _guarded(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
+        """A failure of ours fails the state, with its reason: it never hangs."""
+        with self._due:
+            self._calling.add(token)
+        try:
+            run(call, token)
+        except Failure as failure:
+            self.fail(call, token, failure, phase="submit" if call.pattern != "request" else "run")
+        except Exception as error:
+            if self._closing:
+                return
+            log.exception("task %s of %s", call.state, call.execution)
+            self.fail(call, token, Failure("States.Runtime", f"{type(error).__name__}: {error}"), phase="run")
+        finally:
+            with self._due:
+                self._calling.discard(token)
+                self._stopped.discard(token)
+
+    def _begin(self, call: TaskCall, token: str) -> None:
+        if call.kind == "activity":
+            self.activity(call, token)
+            return
+        self.engine.task_started(token)
+        work = self._work(call)
+        arguments = call.arguments
+        if work is not None and isinstance(arguments, dict):
+            arguments = work.prepare(arguments, token)
+        if call.pattern != "request":
+            self.records.intend(token, call.execution, time.time())
+        answer = integrations.begin(self.endpoint, call, arguments)
+        self._follow(call, token, work, answer, arguments)
+
+    def _work(self, call: TaskCall) -> Work | None:
+        if call.pattern != "sync":
+            return None
+        work = integrations.WORK.get(f"{call.service}:{call.action}")
+        if work is None:
+            raise integrations.not_carried(call)
+        return work
+
+    def _follow(self, call: TaskCall, token: str, work: Work | None, answer: Any, arguments: Any) -> None:
+        """What comes after a call, by pattern."""
+        if call.pattern == "request":
+            self.succeed(call, token, answer)
+            return
+        handle = work.handle(answer, arguments) if work is not None else {"submitted": True}
+        self.records.hold(token, call.execution, {"work": handle, "answer": answer} | _run_id(handle))
+        self.engine.task_submitted(token, answer)
+        if work is not None:
+            self._watch(call, token, handle)
+
+    def _resume(self, call: TaskCall, token: str) -> None:
+        known = self.records.task(token)
+        if known.outcome is not None:
+            self._report(token, known.outcome)
+            return
+        if call.kind == "activity":
+            if known.handle is None:
+                self.activity(call, token)
+            return
+        if known.handle is not None:
+            if not call.has_submitted:
+                self.engine.task_started(token)
+                self.engine.task_submitted(token, known.handle["answer"])
+            if call.pattern == "sync":
+                self._watch(call, token, known.handle["work"])
+            return
+        work = self._work(call)
+        if work is not None and work.find is not None and known.intent is not None and isinstance(call.arguments, dict):
+            arguments = work.prepare(call.arguments, token)
+            handle = work.find(self.endpoint, arguments, known.intent, self.records.claimed())
+            if handle is not None:
+                self.engine.task_started(token)
+                self._adopt(call, token, handle)
+                return
+        self._begin(call, token)
+
+    def _adopt(self, call: TaskCall, token: str, handle: dict[str, Any]) -> None:
+        """Work that was started before a kill and not recorded: its answer is what can still be told."""
+        answer = {"JobRunId": handle["RunId"]} if "RunId" in handle else handle
+        self.records.hold(token, call.execution, {"work": handle, "answer": answer} | _run_id(handle))
+        self.engine.task_submitted(token, answer)
+        self._watch(call, token, handle)
+
+    # Outcomes -------------------------------------------------------------------------------------------------------
+
+    def succeed(self, call: TaskCall, token: str, output: Any) -> None:
+        """Record a result, then tell the engine."""
+        outcome = {"output": output}
+        self.records.settle(token, call.execution, outcome)
+        self._report(token, outcome)
+
+    def fail(self, call: TaskCall, token: str, failure: Failure, *, phase: str) -> None:
+        """Record a failure, then tell the engine."""
+        outcome = {"error": failure.error, "cause": failure.cause, "phase": phase}
+        self.records.settle(token, call.execution, outcome)
+        self._report(token, outcome)
+
+    def _report(self, token: str, outcome: dict[str, Any]) -> None:
+        if "output" in outcome:
+            self.engine.task_succeeded(token, outcome["output"])
+        else:
+            self.engine.task_failed(token, outcome["error"], outcome["cause"], phase=outcome.get("phase", "run"))
+
+    # Running work ---------------------------------------------------------------------------------------------------
+
+    def _watch(self, call: TaskCall, token: str, handle: dict[str, Any]) -> None:
+        watched = _Watched(time.monotonic() + FIRST_POLL, token, call, handle)
+        with self._due:
+            if token not in self._stopped:
+                self._live[token] = watched
+                heapq.heappush(self._watched, watched)
+                self._due.notify()
+                return
+        self._end_work(call, handle)  # it was stopped while its call was on the way
+
+    def nudge(self, execution: str) -> None:
+        """A nested execution ended: look at once."""
+        with self._due:
+            for watched in self._live.values():
+                if watched.handle.get("ExecutionArn") == execution:
+                    watched.due = 0.0
+                    heapq.heapify(self._watched)
+                    self._due.notify()
+                    return
+
+    def _poll(self) -> None:
+        while True:
+            with self._due:
+                while not self._closing and (not self._watched or self._watched[0].due > time.monotonic()):
+                    self._due.wait(self._watched[0].due - time.monotonic() if self._watched else None)
+                if self._closing:
+                    return
+                watched = heapq.heappop(self._watched)
+                if self._live.get(watched.token) is not watched:
+                    continue
+            if self._look(watched):
+                with self._due:
+                    self._live.pop(watched.token, None)
+                continue
+            watched.interval = min(watched.interval * 1.3, SLOWEST_POLL)
+            watched.due = time.monotonic() + watched.interval
+            with self._due:
+                heapq.heappush(self._watched, watched)
+
+    def _look(self, watched: _Watched) -> bool:
+        """Has the work ended? Then its end is recorded and told."""
+        call, token = watched.call, watched.token
+        work = integrations.WORK[f"{call.service}:{call.action}"]
+        try:
+            done = work.watch(self.endpoint, watched.handle)
+        except Failure as failure:
+            if failure.error != "States.TaskFailed" and watched.failed < FAILED_POLLS:
+                watched.failed += 1
+                return False
+            self.fail(call, token, failure, phase="run")
+            return True
+        except Exception as error:
+            log.exception("watching %s", watched.handle)
+            watched.failed += 1
+            if watched.failed < FAILED_POLLS:
+                return False
+            self.fail(call, token, Failure("States.Runtime", f"{type(error).__name__}: {error}"), phase="run")
+            return True
+        watched.failed = 0
+        if not isinstance(done, Done):
+            return False
+        self.succeed(call, token, done.output)
+        return True
+
+    def _end_work(self, call: TaskCall, handle: dict[str, Any]) -> None:
+        work = integrations.WORK.get(f"{call.service}:{call.action}")
+        if work is None:
+            return
+        try:
+            work.stop(self.endpoint, handle)
+        except Failure as failure:  # it may have ended by itself a moment ago
+            log.info("stopping %s: %s", handle, failure)
+
+
+def _run_id(handle: dict[str, Any]) -> dict[str, Any]:
+    return {"RunId": handle["RunId"]} if "RunId" in handle else {}
