@@ -115,17 +115,19 @@ class Guard:
     def _read(self) -> None:
         if not self.path.exists():
             return
-        for name, pair in json.loads(self.path.read_text("utf-8"))["keys"].items():
+        kept = json.loads(self.path.read_text("utf-8"))
+        for name, pair in ({"project": kept} | kept["minted"]).items():
             key = Key(pair["access_key"], pair["secret_key"], name)
             self._keys[key.access_key] = self._named[name] = key
 
     def _save(self) -> None:
-        keys = {k.name: {"access_key": k.access_key, "secret_key": k.secret_key} for k in self._named.values()}
+        pairs = {k.name: {"access_key": k.access_key, "secret_key": k.secret_key} for k in self._named.values()}
+        kept = pairs.pop("project") | {"minted": pairs}
         staged = self.path.with_suffix(".new")
         staged.unlink(missing_ok=True)
         handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"keys": keys}, file, indent=1)
+            json.dump(kept, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, self.path)
