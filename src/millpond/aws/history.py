@@ -166,10 +166,12 @@ class History:
         if details.get("error") or step.error is None:
             step.error, step.cause = details.get("error"), details.get("cause")
         step.status, step.ended = "FAILED", None
-        for inner in self.steps:  # what ran inside ends with it
-            if inner.inside is step and inner.ended is None:
+        for inner in (inner for inner in self.steps if inner.inside is step):  # what ran inside ends with it
+            if inner.ended is None:
                 inner.ended = at
                 inner.status = "FAILED" if inner.error else "ABORTED"
+            if step.error is None and inner.status == "FAILED":  # MapStateFailed and ParallelStateFailed say nothing
+                step.error, step.cause = inner.error, inner.cause
 
     def _ended(self, event: Mapping[str, Any], at: dt.datetime) -> None:
         details = _details(event)
