@@ -221,6 +221,7 @@ class Run:
     clock: Clock
     context: dict[str, Json]
     batch: Batch
+    quota: int  # of events; 0: none
     last_id: int = 0
     last_at: float = 0.0
     next_key: int = 1
@@ -245,7 +246,7 @@ class Run:
         """Append a history event, and return its id. Raises HistoryFull instead of the event that would be the last
         one allowed: that is reserved for the failure."""
         number = self.last_id + 1
-        if number == self.start.event_quota and not self.ended:
+        if number == self.quota and not self.ended:
             raise HistoryFull
         at = self.clock.now()
         if at < self.last_at:

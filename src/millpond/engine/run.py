@@ -238,7 +238,8 @@ class Engine:
 
     def _new_run(self, start: Start) -> Run:
         batch = Batch(start.execution, start.express)
-        return Run(start, self._program(start.machine), self.clock, context_of(start), batch)
+        quota = 0 if start.express else start.event_quota
+        return Run(start, self._program(start.machine), self.clock, context_of(start), batch, quota)
 
     def _begin(self, start: Start) -> None:
         if start.execution in self._runs:

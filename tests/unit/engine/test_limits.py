@@ -1,0 +1,379 @@
+"""Quotas at their edges, what States.ALL does not handle, timeouts, stops, aborts, retry delays, clock jumps."""
+
+from __future__ import annotations
+
+import pytest
+
+from millpond.asl import Retrier, from_json
+from millpond.engine import Engine, is_genuine, mint_token, read_token
+from millpond.engine.failure import StateFailed, find_catcher, find_retrier, retry_delay
+from millpond.testing import FakeClock, FakeTasks, MemoryStore, Stuck, UnexpectedTask, simulate
+from millpond.testing.simulation import start_of
+
+GLUE = "arn:aws:states:::glue:startJobRun.sync"
+LAMBDA = "arn:aws:lambda:us-east-1:111111111111:function:f"
+
+
+def chain(length: int, extra: dict | None = None) -> dict:
+    """`length` Pass states in a row: 2 * length + 2 events."""
+    states = {f"s{n}": {"Type": "Pass", "Next": f"s{n + 1}"} for n in range(length - 1)}
+    return {"StartAt": "s0", "States": {**states, f"s{length - 1}": {"Type": "Pass", "End": True}}, **(extra or {})}
+
+
+def one(state: dict, **others: dict) -> dict:
+    return {"StartAt": "One", "States": {"One": {"End": True, **state}, **others}}
+
+
+def kinds(run) -> list[str]:
+    return [event.type for event in run.events]
+
+
+# ------------------------------------------------------------------------------------------------------------- quotas
+
+
+def test_the_last_allowed_event_may_end_the_execution_well() -> None:
+    run = simulate(chain(12_499))
+    assert (run.status, len(run.events)) == ("SUCCEEDED", 25_000)
+
+
+def test_event_25000_is_the_failure() -> None:
+    run = simulate(chain(12_500))
+    assert (run.status, run.error) == ("FAILED", "States.Runtime")
+    assert run.cause == "The execution reached the maximum number of history events (25000)."
+    last = run.events[-1]
+    assert (last.id, last.previous, last.type) == (25_000, 24_999, "ExecutionFailed")
+    assert run.events[-2].type == "PassStateExited"
+
+
+def test_express_has_no_event_quota() -> None:
+    assert simulate(chain(12_600), express=True).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("text", ["x", "ä", "漢"])
+def test_payload_limit_counts_bytes(text: str) -> None:
+    width = len(text.encode())
+    fits, machine = (262_144 - 2) // width, {"Type": "Pass", "Result": ""}
+    padding = "x" * ((262_144 - 2) % width)
+    machine["Result"] = text * fits + padding
+    assert simulate(one(machine)).status == "SUCCEEDED"
+    machine["Result"] += "x"
+    run = simulate(one(machine))
+    assert run.error == "States.DataLimitExceeded"
+    assert run.cause.startswith("The state/task 'One' returned a result with a size exceeding the maximum number of")
+
+
+def test_a_task_result_that_is_too_large_is_not_caught_by_all() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).succeed("x" * 262_143)
+    caught = {"ErrorEquals": ["States.ALL"], "Next": "Two"}
+    machine = one({"Type": "Task", "Resource": GLUE, "Catch": [caught]}, Two={"Type": "Succeed"})
+    run = simulate(machine, tasks=tasks)
+    assert run.error == "States.DataLimitExceeded"
+    caught["ErrorEquals"] = ["States.DataLimitExceeded"]
+    assert simulate(machine, tasks=tasks).visited("Two")
+
+
+# ------------------------------------------------------------------------------------------------- who handles what
+
+
+@pytest.mark.parametrize(
+    ("error", "names", "handled"),
+    [
+        ("Any", ["States.ALL"], True),
+        ("States.Runtime", ["States.ALL"], False),
+        ("States.Runtime", ["States.Runtime"], False),
+        ("States.DataLimitExceeded", ["States.ALL"], False),
+        ("States.DataLimitExceeded", ["States.DataLimitExceeded"], True),
+        ("Any", ["States.TaskFailed"], True),
+        ("States.Timeout", ["States.TaskFailed"], False),
+        ("States.Timeout", ["States.Timeout"], True),
+        ("States.Timeout", ["States.HeartbeatTimeout"], False),
+        ("Any", ["Other", "Any"], True),
+        (None, ["States.ALL"], True),
+    ],
+)
+def test_who_handles(error: str | None, names: list[str], handled: bool) -> None:
+    retrier = Retrier(error_equals=tuple(names))
+    assert (find_retrier(StateFailed(error), [retrier]) == 0) is handled
+
+
+def test_a_missed_heartbeat_is_handled_under_both_names() -> None:
+    from millpond.asl import Catcher
+
+    catchers = [Catcher(error_equals=("States.HeartbeatTimeout",), next="x")]
+    assert find_catcher(StateFailed("States.Timeout", heartbeat=True), catchers) == 0
+
+
+def test_retry_delays() -> None:
+    retrier = Retrier(error_equals=("E",), interval_seconds=3, backoff_rate=2.0, max_delay_seconds=20)
+    assert [retry_delay(retrier, n, lambda: 0.5) for n in range(5)] == [3, 6, 12, 20, 20]
+    full = Retrier(error_equals=("E",), interval_seconds=4, jitter_strategy="FULL")
+    assert [retry_delay(full, n, lambda: 0.25) for n in range(3)] == [1, 2, 4]
+
+
+def test_retries_take_their_time_and_are_counted() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).fail_once("Glue.Throttled", "slow down").fail_once("Glue.Throttled", "slow down").succeed(
+        {"ok": True}
+    )
+    retry = [{"ErrorEquals": ["Glue.Throttled"], "IntervalSeconds": 10, "MaxAttempts": 5}]
+    run = simulate(one({"Type": "Task", "Resource": GLUE, "Retry": retry}), tasks=tasks)
+    assert (run.status, run.output, [call.attempt for call in run.calls]) == ("SUCCEEDED", {"ok": True}, [0, 1, 2])
+    assert run.seconds == pytest.approx(30, abs=0.01)
+    assert kinds(run).count("TaskFailed") == 2 and kinds(run).count("TaskScheduled") == 3
+
+
+def test_retries_run_out_and_the_catcher_is_asked() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).fail("Glue.Broken", "why")
+    state = {
+        "Type": "Task",
+        "Resource": GLUE,
+        "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}],
+        "Catch": [{"ErrorEquals": ["Glue.Broken"], "ResultPath": "$.error", "Next": "Two"}],
+    }
+    run = simulate(one(state, Two={"Type": "Succeed"}), {"a": 1}, tasks=tasks)
+    assert run.output == {"a": 1, "error": {"Error": "Glue.Broken", "Cause": "why"}}
+    assert len(run.calls) == 2
+
+
+# ---------------------------------------------------------------------------------------------- timeouts and stopping
+
+
+def test_a_task_that_hangs_times_out_and_is_stopped() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).hang()
+    run = simulate(one({"Type": "Task", "Resource": GLUE, "TimeoutSeconds": 90}), tasks=tasks)
+    assert (run.status, run.error, run.cause) == ("FAILED", "States.Timeout", None)
+    assert run.seconds == pytest.approx(90, abs=0.01)
+    assert run.history[-2]["taskTimedOutEventDetails"] == {
+        "resourceType": "glue",
+        "resource": "startJobRun.sync",
+        "error": "States.Timeout",
+    }
+    assert len(tasks.stopped) == 1
+
+
+def test_a_lambda_and_an_activity_have_events_of_their_own() -> None:
+    tasks = FakeTasks()
+    tasks.on(LAMBDA).echo()
+    run = simulate(one({"Type": "Task", "Resource": LAMBDA, "TimeoutSeconds": 3}), {"a": 1}, tasks=tasks)
+    assert kinds(run)[2:5] == ["LambdaFunctionScheduled", "LambdaFunctionStarted", "LambdaFunctionSucceeded"]
+    assert run.history[2]["lambdaFunctionScheduledEventDetails"] == {
+        "resource": LAMBDA,
+        "input": '{"a":1}',
+        "inputDetails": {"truncated": False},
+        "timeoutInSeconds": 3,
+    }
+    activity = "arn:aws:states:us-east-1:111111111111:activity:dig"
+    tasks.on(activity).succeed(7)
+    run = simulate(one({"Type": "Task", "Resource": activity}), tasks=tasks)
+    assert kinds(run)[2:5] == ["ActivityScheduled", "ActivityStarted", "ActivitySucceeded"]
+    assert run.output == 7
+
+
+def test_a_sync_task_is_submitted_between() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).succeed({"JobRunState": "SUCCEEDED"})
+    run = simulate(one({"Type": "Task", "Resource": GLUE, "Parameters": {"JobName": "join"}}), tasks=tasks)
+    assert kinds(run)[2:6] == ["TaskScheduled", "TaskStarted", "TaskSubmitted", "TaskSucceeded"]
+    assert run.history[2]["taskScheduledEventDetails"] == {
+        "resourceType": "glue",
+        "resource": "startJobRun.sync",
+        "region": "us-east-1",
+        "parameters": '{"JobName":"join"}',
+    }
+
+
+def test_sync_2_keeps_its_colon() -> None:
+    tasks = FakeTasks()
+    tasks.on("arn:aws:states:::states:startExecution.sync:2").succeed({})
+    run = simulate(one({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2"}), tasks=tasks)
+    call = run.calls[0]
+    assert (call.service, call.action, call.pattern) == ("states", "startExecution.sync:2", "sync")
+
+
+def test_the_machine_times_out() -> None:
+    run = simulate({**one({"Type": "Wait", "Seconds": 100}), "TimeoutSeconds": 10})
+    assert (run.status, run.error, run.cause) == ("TIMED_OUT", None, None)
+    assert run.events[-1].previous == 0
+    assert run.history[-1]["executionTimedOutEventDetails"] == {"error": "States.Timeout"}
+    assert run.seconds == pytest.approx(10, abs=0.01)
+
+
+def test_a_failed_branch_aborts_the_others() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).hang()
+    machine = one(
+        {
+            "Type": "Parallel",
+            "Branches": [
+                {"StartAt": "Hang", "States": {"Hang": {"Type": "Task", "Resource": GLUE, "End": True}}},
+                {
+                    "StartAt": "Nap",
+                    "States": {
+                        "Nap": {"Type": "Wait", "Seconds": 5, "Next": "No"},
+                        "No": {"Type": "Fail", "Error": "No"},
+                    },
+                },
+            ],
+        }
+    )
+    run = simulate(machine, tasks=tasks)
+    assert (run.status, run.error) == ("FAILED", "No")
+    assert "TaskStateAborted" in kinds(run) and len(tasks.stopped) == 1
+
+
+class Bench:
+    """An engine in hand."""
+
+    def __init__(self, machine: dict, given: object = None) -> None:
+        self.clock, self.tasks, self.store = FakeClock(), FakeTasks(), MemoryStore()
+        self.engine = Engine(self.clock, self.tasks, self.store)
+        self.tasks.attach(self.engine, self.clock)
+        self.start = start_of(from_json(machine), given or {}, "bench", self.clock.now(), True, False)
+        self.engine.start(self.start)
+        self.engine.run_until_idle()
+
+    @property
+    def ended(self):
+        return self.store.ended.get(self.start.execution)
+
+    @property
+    def token(self) -> str:
+        (frame,) = (row.text for row in self.store.frames[self.start.execution].values())
+        return frame.split('"token":"')[1].split('"')[0]
+
+
+def test_stop_ends_the_task_and_the_execution() -> None:
+    bench = Bench(one({"Type": "Task", "Resource": GLUE}))
+    bench.engine.stop(bench.start.execution, "Enough", "of this")
+    bench.engine.run_until_idle()
+    assert (bench.ended.status, bench.ended.error, bench.ended.cause) == ("ABORTED", "Enough", "of this")
+    assert len(bench.tasks.stopped) == 1 and bench.engine.running() == 0
+    last = bench.store.events[bench.start.execution][-1]
+    assert (last.type, last.previous) == ("ExecutionAborted", 0)
+
+
+def test_a_late_or_second_answer_is_dropped() -> None:
+    bench = Bench(one({"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken"}))
+    token = bench.token
+    assert bench.engine.pending(token).state == "One"
+    bench.engine.task_succeeded(token, {"n": 1})
+    bench.engine.task_succeeded(token, {"n": 2})
+    bench.engine.run_until_idle()
+    assert bench.ended.output == '{"n":1}'
+    assert bench.engine.pending(token) is None
+
+
+def test_heartbeats_keep_a_task_alive() -> None:
+    state = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "HeartbeatSeconds": 10}
+    bench = Bench(one(state))
+    for _ in range(5):
+        bench.clock.advance(8)
+        bench.engine.task_heartbeat(bench.token)
+        bench.engine.run_until_idle()
+        assert bench.ended is None
+    bench.clock.advance(10.1)
+    bench.engine.run_until_idle()
+    assert (bench.ended.status, bench.ended.error) == ("FAILED", "States.Timeout")
+
+
+def test_a_token_cannot_be_forged() -> None:
+    token = mint_token(b"s" * 16, "arn:x", 5, 0)
+    assert is_genuine(token, b"s" * 16) and read_token(token) == "arn:x"
+    assert not is_genuine(token, b"t" * 16)
+    assert not is_genuine("nonsense", b"s" * 16) and read_token("nonsense") is None
+    assert mint_token(b"s" * 16, "arn:x", 5, 0) == token != mint_token(b"s" * 16, "arn:x", 5, 1)
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_relative_wait_does_not_care_about_the_wall_clock(jump: int) -> None:
+    bench = Bench(one({"Type": "Wait", "Seconds": 60}))
+    bench.clock.jump(jump)
+    bench.engine.run_until_idle()
+    assert bench.ended is None
+    bench.clock.advance(60.001)
+    bench.engine.run_until_idle()
+    assert bench.ended.status == "SUCCEEDED"
+    times = [event.at for event in bench.store.events[bench.start.execution]]
+    assert times == sorted(times)
+
+
+def test_a_wait_until_follows_the_wall_clock() -> None:
+    bench = Bench(one({"Type": "Wait", "TimestampPath": "$.at"}), {"at": "2025-11-24T16:10:00Z"})
+    bench.clock.jump(599)
+    bench.engine.run_until_idle()
+    assert bench.ended is None
+    bench.clock.jump(3600)
+    bench.engine.run_until_idle()
+    assert bench.ended.status == "SUCCEEDED"
+
+
+def test_many_executions_share_the_loop() -> None:
+    clock, store = FakeClock(), MemoryStore()
+    ended: list[str] = []
+    engine = Engine(clock, FakeTasks(), store, ended=lambda execution, end: ended.append(execution))
+    long, short = from_json(chain(2_000)), from_json(chain(2))
+    engine.start(start_of(long, {}, "long", clock.now(), True, False))
+    for number in range(500):
+        engine.start(start_of(short, {}, f"short{number}", clock.now(), True, False))
+    engine.run_until_idle()
+    assert len(ended) == 501 and ended[-1].endswith(":long")
+
+
+def test_time_scale_shortens_waits_and_nothing_else() -> None:
+    clock, store = FakeClock(), MemoryStore()
+    engine = Engine(clock, FakeTasks(), store, time_scale=60.0)
+    start = start_of(from_json(one({"Type": "Wait", "Seconds": 3600})), {}, "fast", clock.now(), True, False)
+    engine.start(start)
+    engine.run_until_idle()
+    assert engine.next_timer() == pytest.approx(60)
+
+
+# ------------------------------------------------------------------------------------------------------------ simulate
+
+
+def test_a_call_that_nobody_prepared_is_named() -> None:
+    with pytest.raises(UnexpectedTask, match=r"state 'One' called arn:aws:states:::glue:startJobRun\.sync"):
+        simulate(one({"Type": "Task", "Resource": GLUE}))
+
+
+def test_a_machine_that_waits_for_ever_is_told() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).hang()
+    with pytest.raises(Stuck):
+        simulate(one({"Type": "Task", "Resource": GLUE}), tasks=tasks)
+
+
+def test_a_year_takes_no_time() -> None:
+    run = simulate(one({"Type": "Wait", "Seconds": 31_536_000}))
+    assert run.status == "SUCCEEDED" and run.seconds == pytest.approx(31_536_000, abs=1)
+
+
+def test_fakes_tell_calls_apart() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).succeed("any")
+    tasks.on(GLUE, JobName="join").succeed("join")
+    tasks.on(GLUE, state="Last").answer(lambda arguments: [arguments])
+    machine = {
+        "StartAt": "A",
+        "States": {
+            "A": {
+                "Type": "Task",
+                "Resource": GLUE,
+                "Parameters": {"JobName": "copy"},
+                "ResultPath": "$.a",
+                "Next": "B",
+            },
+            "B": {
+                "Type": "Task",
+                "Resource": GLUE,
+                "Parameters": {"JobName": "join"},
+                "ResultPath": "$.b",
+                "Next": "Last",
+            },
+            "Last": {"Type": "Task", "Resource": GLUE, "Parameters": {"x": 1}, "ResultPath": "$.c", "End": True},
+        },
+    }
+    assert simulate(machine, tasks=tasks).output == {"a": "any", "b": "join", "c": [{"x": 1}]}
