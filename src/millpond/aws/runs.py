@@ -130,7 +130,7 @@ def explain(target: Target, run: Run, *, lines: int = 15) -> Explanation:
     step = run.failed_step
     if step is None:
         return Explanation(None, run.error or run.status, _reason(run.cause))
-    reason = _reason(step.cause)
+    reason = _reason(step.cause or run.cause)
     tail = _tail(target, step, lines)
     place, text = _script(target, step, tail)
     return Explanation(step, step.error or run.error or "", reason, place, text, step.line or "", tuple(tail))

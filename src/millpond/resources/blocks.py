@@ -58,14 +58,18 @@ def crawl(crawler: Crawler, *, poll_seconds: int = 3) -> asl.Parallel:
     """
     line = _line()
     name: asl.Json = {"Name": crawler.ref}
+    # State names are unique in the whole machine, nested ones too.
+    start, look, ready, wait, done, failed = (
+        f"{word} crawler {crawler.name}" for word in ("Start", "Look at", "Ready?", "Wait for", "Done:", "Failed:")
+    )
     states: dict[str, asl.State] = {
-        "Start": asl.Task(
+        start: asl.Task(
             resource="arn:aws:states:::aws-sdk:glue:startCrawler",
             arguments=name,
-            catch=(asl.Catcher(error_equals=("Glue.CrawlerRunningException",), next="Look"),),
-            next="Look",
+            catch=(asl.Catcher(error_equals=("Glue.CrawlerRunningException",), next=look),),
+            next=look,
         ),
-        "Look": asl.Task(
+        look: asl.Task(
             resource="arn:aws:states:::aws-sdk:glue:getCrawler",
             arguments=name,
             output={
@@ -73,23 +77,23 @@ def crawl(crawler: Crawler, *, poll_seconds: int = 3) -> asl.Parallel:
                 "status": _or_empty("$states.result.Crawler.LastCrawl.Status"),
                 "why": _or_empty("$states.result.Crawler.LastCrawl.ErrorMessage"),
             },
-            next="Ready?",
+            next=ready,
         ),
-        "Ready?": asl.Choice(
+        ready: asl.Choice(
             rules=(
-                asl.Rule(condition="{% $states.input.state != 'READY' %}", next="Wait"),
-                asl.Rule(condition="{% $states.input.status = 'SUCCEEDED' %}", next="Crawled"),
+                asl.Rule(condition="{% $states.input.state != 'READY' %}", next=wait),
+                asl.Rule(condition="{% $states.input.status = 'SUCCEEDED' %}", next=done),
             ),
-            default="Crawl failed",
+            default=failed,
         ),
-        "Wait": asl.Wait(seconds=poll_seconds, next="Look"),
-        "Crawled": asl.Succeed(),
-        "Crawl failed": asl.Fail(
+        wait: asl.Wait(seconds=poll_seconds, next=look),
+        done: asl.Succeed(),
+        failed: asl.Fail(
             error="Glue.CrawlFailed", cause="{% 'the crawl ended ' & $states.input.status & ': ' & $states.input.why %}"
         ),
     }
     states = {key: replace(state, comment=line) for key, state in states.items()}
-    machine = asl.Machine(start_at="Start", states=states, query_language="JSONata")
+    machine = asl.Machine(start_at=start, states=states, query_language="JSONata")
     return asl.Parallel(branches=(machine,), query_language="JSONata", comment=line)
 
 
