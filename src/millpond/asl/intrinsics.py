@@ -209,7 +209,10 @@ def _get_item(values: list[Json], scope: Scope) -> Json:
 
 
 def _unique(values: list[Json], scope: Scope) -> Json:
-    return list({json.dumps(item, sort_keys=True): item for item in reversed(_list(values[0]))}.values())[::-1]
+    first: dict[str, Json] = {}
+    for item in _list(values[0]):
+        first.setdefault(json.dumps(item, sort_keys=True), item)
+    return list(first.values())
 
 
 def _contains(values: list[Json], scope: Scope) -> Json:

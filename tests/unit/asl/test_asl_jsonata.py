@@ -1,0 +1,119 @@
+"""JSONata: values, undefined and null, bounds, AWS's functions, and the fast path against the library."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from millpond.asl import jsonata, paths
+from millpond.asl.model import Json
+
+SCOPE = paths.Values(
+    input={"a": {"b": [1]}, "n": None, "l": [{"v": 1}, {"v": [2, 3]}], "with-dash": {"x": 7}, "f": False},
+    context={"Execution": {"Name": "run"}},
+    variables={"x": {"y": "z"}, "list": [1, 2]},
+    result={"Id": 1},
+)
+
+
+def run(expression: str) -> Json:
+    return jsonata.template(expression, "Output")(SCOPE)
+
+
+FOUND: dict[str, Any] = {
+    "{% $states.input.a.b %}": [1],
+    "{% $states.input.n %}": None,
+    "{% $states.input.f %}": False,
+    "{% $states.input.`with-dash`.x %}": 7,
+    "{% $states.input.l.v %}": [1, 2, 3],
+    "{% $states.context.Execution.Name %}": "run",
+    "{% $states.result.Id + 1 %}": 2,
+    "{% $x.y & '!' %}": "z!",
+    "{% $list %}": [1, 2],
+    "{% $sum($list) %}": 3,
+    "{% $partition([1..5], 2) %}": [[1, 2], [3, 4], [5]],
+    "{% $range(1, 10, 4) %}": [1, 5, 9],
+    "{% $hash('a', 'MD5') %}": "0cc175b9c0f1b6a831c399e269772661",
+    "{% $parse('[1,null]') %}": [1, None],
+    "{% $random(42) %}": 0.7275636800328681,
+    " {% 1 %}": " {% 1 %}",
+    "{%1%}": 1,
+}
+
+
+@pytest.mark.parametrize("expression", FOUND)
+def test_value(expression: str) -> None:
+    assert run(expression) == FOUND[expression]
+
+
+@pytest.mark.parametrize("expression", ["$states.input.nope", "$states.input.a.nope.c", "$nope", "$states.errorOutput"])
+def test_undefined_is_an_error(expression: str) -> None:
+    with pytest.raises(paths.EvaluationError) as caught:
+        jsonata.template({"x": ["{% " + expression + " %}"]}, "Output")(SCOPE)
+    assert caught.value.error == "States.QueryEvaluationError"
+    assert caught.value.location == "Output/x[0]"
+    assert caught.value.cause == (
+        f"The JSONata expression '{expression}' specified for the field 'Output/x[0]' returned nothing (undefined)."
+    )
+
+
+@pytest.mark.parametrize("expression", ["$eval('1')", "$nope()", "1 + 'a'", "$parse('{')", "$partition([1], 0)"])
+def test_evaluation_error(expression: str) -> None:
+    with pytest.raises(paths.EvaluationError, match="threw an error during evaluation"):
+        run("{% " + expression + " %}")
+
+
+@pytest.mark.parametrize("expression", ["$sum", "$f := function($x){$x}"])
+def test_a_function_is_no_result(expression: str) -> None:
+    with pytest.raises(paths.EvaluationError, match="returned an unsupported result type"):
+        run("{% " + expression + " %}")
+
+
+@pytest.mark.parametrize(
+    "expression", ["($f := function($x){$f($x)}; $f(1))", "($f := function($x){$f($x) + 1}; $f(1))"]
+)
+def test_what_never_ends_is_ended(expression: str) -> None:
+    with pytest.raises(paths.EvaluationError, match="threw an error"):
+        run("{% " + expression + " %}")
+
+
+@pytest.mark.parametrize("expression", ["{% ( %}", "{% %}", "{% 1 + %}"])
+def test_syntax(expression: str) -> None:
+    with pytest.raises(paths.PathSyntaxError):
+        jsonata.template(expression, "Output")
+
+
+def test_typed() -> None:
+    assert jsonata.typed("{% $list %}", "Items", "array")(SCOPE) == [1, 2]
+    with pytest.raises(paths.EvaluationError) as caught:
+        jsonata.typed("{% $x %}", "Items", "array")(SCOPE)
+    assert caught.value.cause == (
+        "The JSONata expression '$x' specified for the field 'Items' returned an unexpected result type. "
+        "Expected 'array', but was 'object' for value: {\"y\":\"z\"}"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["$states.input.a", "$states.input.l", "$states.input.a.b", "$x.y", "$states.input.l.v"]
+)
+def test_plain_paths_agree_with_the_library(path: str) -> None:
+    plain, general = jsonata._plain(path), jsonata._general(path)
+    assert plain is not None and plain(SCOPE) == general(SCOPE)
+
+
+def test_only_what_is_mentioned_is_handed_over() -> None:
+    # A value that the library cannot take proves that it never got there.
+    scope = paths.Values(input={"a": 1, "b": object()}, variables={"unused": object()})  # type: ignore[dict-item]
+    assert jsonata.template("{% $states.input.a + 1 %}", "Output")(scope) == 2
+
+
+def test_from_many_threads() -> None:
+    compiled, results = jsonata.template("{% $sum($list) + $count($states.input.l) %}", "Output"), []
+    threads = [threading.Thread(target=lambda: results.append(compiled(SCOPE))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [5] * 8
