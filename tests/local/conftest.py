@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ def running(made: Server) -> Iterator[Server]:
     made.stop()
     thread.join(30)
     assert not thread.is_alive(), "the endpoint did not stop"
+    if "moto" in sys.modules:  # its state belongs to the process, and the next module's endpoint is another one
+        from moto.moto_api._internal.models import moto_api_backend
+
+        moto_api_backend.reset()
 
 
 @pytest.fixture(scope="module")

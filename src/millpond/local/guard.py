@@ -101,6 +101,25 @@ class Guard:
             key = self._named[name]
         return key.access_key, key.secret_key
 
+    def learn(self, access_key: str, secret_key: str, name: str, *, keep: bool) -> None:
+        """Accept a key that IAM or STS gave out; `keep` it over a restart (an access key) or not (a session's)."""
+        with self._lock:
+            key = Key(access_key, secret_key, name)
+            self._keys[access_key] = key
+            if keep:
+                self._named[name] = key
+                self._save()
+
+    def forget(self, access_key: str) -> None:
+        """No longer accept a key that was learned. The project's own and minted ones stay."""
+        with self._lock:
+            key = self._keys.get(access_key)
+            if key is not None and key.name.startswith("iam/"):
+                del self._keys[access_key]
+                self._named.pop(key.name, None)
+                self._signing = {at: made for at, made in self._signing.items() if at[0] != access_key}
+                self._save()
+
     def caller(self, access_key: str) -> str:
         """Whom a key stands for, or ""."""
         key = self._keys.get(access_key)

@@ -171,8 +171,14 @@ def _receiver(body: Any) -> Any:
         data = body.encode() if isinstance(body, str) else bytes(body or b"")
         body = io.BytesIO(data)
 
+    ended = False
+
     async def receive() -> dict[str, Any]:
+        nonlocal ended
+        if ended:  # as a connection does: nothing more comes, until the reader gives up
+            await asyncio.Event().wait()
         part = body.read(CHUNK)
+        ended = not part
         if isinstance(part, str):
             part = part.encode()
         return {"type": "http.request", "body": part, "more_body": bool(part)}

@@ -1,8 +1,11 @@
 """The services that are not ours: moto, unmodified, as a WSGI application in our process.
 
-moto is imported at the first request that needs it. The four traps of specs/endpoint.md 1.3 are closed here: a chunked
-body reaches it whole, names with underscores and the raw path survive, and the account is ours whatever a header says.
-Its control routes, its CORS and its HTML error pages never reach a client.
+moto is imported at the first request that needs it; what was configured before the last exit is then rebuilt from the
+journal (moto_journal.py). The four traps of specs/endpoint.md 1.3 are closed here: a chunked body reaches it whole,
+names with underscores and the raw path survive, and the account is ours whatever a header says. Its control routes, its
+CORS and its HTML error pages never reach a client.
+
+Services of moto that would only pretend to do work (a batch job that "succeeds" on a timer) are refused by name.
 """
 
 from __future__ import annotations
@@ -10,47 +13,140 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from millpond.local.models import signing_name
-from millpond.local.protocol import Reply, Request
-from millpond.local.service import ACCOUNT, AwsError, Call, Endpoint, unsupported
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from millpond.local import models, moto_journal
+from millpond.local.guard import Guard
+from millpond.local.moto_journal import Journal
+from millpond.local.protocol import Reply, Request, operation_of
+from millpond.local.service import ACCOUNT, AwsError, Endpoint, unsupported
 
 log = logging.getLogger(__name__)
 
 # Not AWS: moto's control routes, and what it serves in the name of an instance's metadata.
 REFUSED_PATHS = ("/moto-api", "/latest/meta-data", "/latest/api", "/favicon.ico")
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "server", "date"})
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "server", "date", "content-length"})
+
+# Here moto answers that work was done which nobody did. Fake success is worse than a refusal.
+PRETENDERS = frozenset(
+    {
+        "batch",
+        "bedrock-runtime",
+        "codebuild",
+        "codepipeline",
+        "comprehend",
+        "databrew",
+        "datasync",
+        "ecs",
+        "emr",
+        "emr-containers",
+        "emr-serverless",
+        "kinesisanalyticsv2",
+        "mediaconvert",
+        "polly",
+        "rds-data",
+        "redshift-data",
+        "rekognition",
+        "sagemaker-metrics",
+        "sagemaker-runtime",
+        "textract",
+        "timestream-query",
+        "transcribe",
+    }
+)
+
+KEY_OPERATIONS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetSessionToken", "CreateAccessKey"})
 
 
 class MotoBridge:
     """See the module's docstring."""
 
-    schema = ""
+    schema = moto_journal.SCHEMA
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._lock = threading.Lock()
+    def __init__(self, endpoint: Endpoint, guard: Guard) -> None:
+        self._endpoint, self._guard = endpoint, guard
+        self._loading = threading.Lock()
+        self._changing = threading.Lock()
         self._application: Any = None
+        self._journal = Journal(endpoint.store)
 
     def answer(self, service: str, request: Request, *, region: str, request_id: str, operation: str = "") -> Reply:
         """moto's answer to a request. Raises AwsError when moto has no such service or operation, or failed."""
         if request.path.startswith(REFUSED_PATHS):
             raise AwsError("UnknownOperationException", "There is no such route.", status=404)
-        return self._call(service, request, region, operation)
+        operation = operation or self._operation(service, request)
+        if service in PRETENDERS:
+            raise unsupported(service, operation, "The library behind it would only pretend to do the work.")
+        self._load()
+        if not self._journal.concerns(service, operation):
+            reply = self._call(service, request, region, operation)
+        else:
+            reply = self._change(service, request, region, operation)
+        if operation in KEY_OPERATIONS | {"DeleteAccessKey"} and reply.status < 300:
+            self._note_keys(operation, request, reply)
+        return reply
 
-    def watch_s3(self, call: Call, labels: Mapping[str, str], send: Any) -> Any:
-        return send
+    def not_restored(self) -> list[dict[str, str]]:
+        """What could not be rebuilt after the last exit: service, operation, error."""
+        return self._journal.failures()
+
+    @staticmethod
+    def _operation(service: str, request: Request) -> str:
+        if models.model(service) is None:
+            raise unsupported(service[:60], f"{request.method} {request.path[:100]}")
+        return operation_of(service, request)[0]
+
+    def _change(self, service: str, request: Request, region: str, operation: str) -> Reply:
+        """A call for the journal: one at a time, under a seed that gives the same ids when it is repeated."""
+        from moto.moto_api._internal import mock_random
+
+        with self._changing:
+            seed = self._journal.next_seed()
+            mock_random.seed(seed)
+            reply = self._call(service, request, region, operation)
+            if reply.status < 300:
+                self._journal.keep(seed, service, operation, region, request)
+            mock_random.seed()
+        return reply
+
+    def _restore(self) -> None:
+        from moto.moto_api._internal import mock_random
+
+        for kept in self._journal.calls():
+            mock_random.seed(kept.id)
+            error = None
+            try:
+                reply = self._call(kept.service, kept.request, kept.region, kept.operation)
+                if reply.status >= 300:
+                    error = reply.body[:300].decode("utf-8", "replace")
+            except AwsError as failure:
+                error = failure.message
+            if error:
+                log.warning("%s:%s could not be restored: %s", kept.service, kept.operation, error)
+            self._journal.mark(kept, error)
+        mock_random.seed()
+
+    def _note_keys(self, operation: str, request: Request, reply: Reply) -> None:
+        """Keys that moto gave out are keys the guard knows: a client may go on with an assumed role's."""
+        if operation == "DeleteAccessKey":
+            self._guard.forget(request.form().get("AccessKeyId", ""))
+            return
+        found = {
+            name: match[1]
+            for name in ("AccessKeyId", "SecretAccessKey")
+            if (match := re.search(rf"<{name}>([^<]+)</{name}>", reply.body.decode("utf-8", "replace")))
+        }
+        if len(found) == 2:
+            named = f"{'iam' if operation == 'CreateAccessKey' else 'sts'}/{found['AccessKeyId']}"
+            keep = operation == "CreateAccessKey"
+            self._guard.learn(found["AccessKeyId"], found["SecretAccessKey"], named, keep=keep)
 
     def _call(self, service: str, request: Request, region: str, operation: str) -> Reply:
-        application = self._load()
-        environ = _environ(request, service, region, self._endpoint.port, self._endpoint.access_key)
+        environ = _environ(request, service, region, self._endpoint)
         status, headers = 500, []
 
         def start(line: str, got: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -58,40 +154,41 @@ class MotoBridge:
             status, headers = int(line.split(" ", 1)[0]), got
 
         try:
-            parts = application(environ, start)
+            parts = self._application(environ, start)
             try:
                 body = b"".join(parts)
             finally:
                 if hasattr(parts, "close"):
                     parts.close()
-        except NotImplementedError:
-            raise unsupported(service, operation or "this operation") from None
         except Exception as error:
             log.warning("moto failed at %s:%s: %s", service, operation, type(error).__name__, exc_info=True)
-            raise unsupported(service, operation or "this operation", "The library behind it failed.") from None
+            raise unsupported(service, operation, "The library behind it failed.") from None
         kept = [(name.lower(), value) for name, value in headers if name.lower() not in HOP_BY_HOP]
-        if _is_page(status, kept, body):
-            raise unsupported(service, operation or "this operation")
+        if status >= 500 or _is_page(body):
+            log.warning("moto answered %d at %s:%s", status, service, operation)
+            raise unsupported(service, operation)
         return Reply(status, kept, body)
 
-    def _load(self) -> Any:
-        with self._lock:
-            if self._application is None:
-                os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT  # it wins over the header by which a client could choose
-                os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "1"
-                os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, for roles to attach
-                from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    def _load(self) -> None:
+        if self._application is not None:
+            return
+        with self._loading:
+            if self._application is not None:
+                return
+            os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT  # it wins over the header by which a client could choose
+            os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "1"
+            from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-                self._application = DomainDispatcherApplication(create_backend_app)
-        return self._application
-
-
-def _is_page(status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
-    """Whether an error is a web page (werkzeug's), which no SDK reads."""
-    return status >= 400 and body[:512].lstrip().lower().startswith((b"<!doctype", b"<html"))
+            self._application = DomainDispatcherApplication(create_backend_app)
+            self._restore()
 
 
-def _environ(request: Request, service: str, region: str, port: int, request_key: str) -> dict[str, Any]:
+def _is_page(body: bytes) -> bool:
+    """Whether an answer is a web page (werkzeug's errors), which no SDK reads."""
+    return body[:512].lstrip().lower().startswith((b"<!doctype", b"<html"))
+
+
+def _environ(request: Request, service: str, region: str, endpoint: Endpoint) -> dict[str, Any]:
     from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
 
     environ: dict[str, Any] = {
@@ -101,7 +198,7 @@ def _environ(request: Request, service: str, region: str, port: int, request_key
         "QUERY_STRING": request.query,
         "RAW_URI": request.path + ("?" + request.query if request.query else ""),
         "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": str(port),
+        "SERVER_PORT": str(endpoint.port),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.version": (1, 0),
@@ -116,8 +213,7 @@ def _environ(request: Request, service: str, region: str, port: int, request_key
     dashed = {_key(name) for name, _ in request.raw_headers if "_" not in name}
     kept: dict[str, str] = {}
     for name, value in request.raw_headers:
-        key = _key(name)
-        low = name.lower()
+        key, low = _key(name), name.lower()
         if low in ("x-moto-account-id", "transfer-encoding", "content-length") or ("_" in name and key in dashed):
             continue
         environ[key] = f"{environ[key]},{value}" if key in environ else value
@@ -125,8 +221,9 @@ def _environ(request: Request, service: str, region: str, port: int, request_key
             kept[key] = name
     environ["CONTENT_LENGTH"] = str(len(request.body))
     environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = kept
-    # moto learns service and region from the signature's scope; loopback and presigned requests have no header.
-    scope = f"{request_key}/20260101/{region}/{signing_name(service)}/aws4_request"
+    environ.setdefault("HTTP_HOST", f"127.0.0.1:{endpoint.port}")
+    # moto learns service and region from the signature's scope; loopback and repeated requests have no signature.
+    scope = f"{endpoint.access_key}/20260101/{region}/{models.signing_name(service)}/aws4_request"
     environ.setdefault("HTTP_AUTHORIZATION", f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0")
     return environ
 

@@ -16,6 +16,7 @@ import datetime as dt
 import email.utils
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -83,9 +84,11 @@ class Reply:
 
 
 def protocol_of(request: Request) -> str:
-    """`json`, `query` or `rest`, by what the request carries: also when its service has no model."""
+    """`json`, `query`, `cbor` or `rest`, by what the request carries: also when its service has no model."""
     if "x-amz-target" in request.headers:
         return "json"
+    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+        return "cbor"
     content = request.headers.get("content-type", "")
     if content.startswith("application/x-www-form-urlencoded") or "Action=" in request.query:
         return "query"
@@ -103,10 +106,13 @@ def operation_of(service: str, request: Request) -> tuple[str, dict[str, str]]:
             if name := request.form().get("Action", ""):
                 return name, {}
             raise AwsError("MissingAction", "The request must contain the parameter Action.")
+        case "cbor":
+            if found := re.fullmatch(r"/service/[^/]+/operation/(\w+)", request.path):
+                return found[1], {}
         case _:
             query = request.query_members()
-            if found := models.rest_operation(service, request.method, request.path, query, request.headers):
-                return found
+            if routed := models.rest_operation(service, request.method, request.path, query, request.headers):
+                return routed
     raise AwsError("UnknownOperationException", f"{service} has no operation for this request.", status=404)
 
 
@@ -603,24 +609,51 @@ def _xml_member(shape: Shape, name: str, value: Any) -> str:
 def refusal(service: str, request: Request, error: AwsError, request_id: str) -> Reply:
     """An error in the form that the caller's SDK reads: also for requests whose service is unknown."""
     described = models.model(service) if service else None
-    protocol = described.metadata["protocol"] if described else protocol_of(request)
+    asked = protocol_of(request)
+    protocol = asked
+    if asked == "rest" and service:  # a service without a model is more likely to speak JSON than S3's XML
+        protocol = described.metadata["protocol"] if described else "rest-json"
     shape = _error_shape(described, error.code) if described else None
     status, code = error.status, error.code
     if shape is not None and status == 400:
         status = shape.metadata.get("error", {}).get("httpStatusCode", status)
-    if protocol == "query":
-        return _query_refusal(described, shape.error_code if shape else code, status, error, request_id)
-    if protocol == "json" or (protocol == "rest-json" and described):
-        name = shape.name if shape else code
-        headers = _json_headers(described, request_id) if described else _plain_json(request_id)
-        if protocol == "rest-json":
-            headers = [("content-type", "application/json"), *headers[1:], ("x-amzn-errortype", name)]
-        return Reply(status, headers, _dump({"__type": name} | _error_members(shape, error)))
+    match protocol:
+        case "query":
+            return _query_refusal(described, shape.error_code if shape else code, status, error, request_id)
+        case "json" | "rest-json":
+            name = shape.name if shape else code
+            return _json_refusal(described, name, status, _error_members(shape, error), request_id)
+        case "cbor" | "smithy-rpc-v2-cbor":
+            headers = [("content-type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
+            body = _cbor({"__type": shape.name if shape else code, "message": error.message})
+            return Reply(status, [*headers, ("x-amzn-requestid", request_id)], body)
+        case "ec2":
+            inner = _element("Code", xml_text(code)) + _element("Message", xml_text(error.message))
+            inner = _element("Errors", _element("Error", inner)) + _element("RequestID", request_id)
+            return Reply(status, _xml_headers(request_id), _element("Response", inner).encode("utf-8", "replace"))
     return xml_refusal(error, request_id)
 
 
-def _plain_json(request_id: str) -> Headers:
-    return [("content-type", "application/x-amz-json-1.1"), ("x-amzn-requestid", request_id)]
+def _json_refusal(
+    described: ServiceModel | None, name: str, status: int, members: dict[str, Any], request_id: str
+) -> Reply:
+    if described is None or described.metadata["protocol"] == "rest-json":
+        kind, more = "application/json", [("x-amzn-errortype", name)]
+    else:
+        version = described.metadata.get("jsonVersion", "1.1")
+        kind, more = f"application/x-amz-json-{version}", []
+    headers = [("content-type", kind), ("x-amzn-requestid", request_id), *more]
+    return Reply(status, headers, _dump({"__type": name} | members))
+
+
+def _cbor(texts: dict[str, str]) -> bytes:
+    """A map of texts in CBOR (RFC 8949), which is all that an error needs."""
+
+    def head(kind: int, size: int) -> bytes:
+        return bytes([kind << 5 | size]) if size < 24 else bytes([kind << 5 | 25]) + size.to_bytes(2, "big")
+
+    parts = [text.encode("utf-8", "replace")[:65535] for pair in texts.items() for text in pair]
+    return head(5, len(texts)) + b"".join(head(3, len(part)) + part for part in parts)
 
 
 def _error_shape(described: ServiceModel, code: str) -> Any:

@@ -135,6 +135,7 @@ class Server:
             "version": version("millpond"),
             "started": self.started,
             "services": sorted(self.endpoint.services),
+            "notRestored": self.router.moto.not_restored(),
         }
 
 
@@ -181,7 +182,7 @@ class Router:
         self.app: App  # set by Server
         self.loop: asyncio.AbstractEventLoop | None = None
         self.operations: dict[str, dict[str, Any]] = {}
-        self.moto = MotoBridge(endpoint)
+        self.moto = MotoBridge(endpoint, guard)
         self.loopback = Loopback(self)
         endpoint.connect = self.loopback.client
 
@@ -378,8 +379,7 @@ class App:
         call = Call("s3", found[0] if found else "", region, caller, request_id)
         room = self.router.endpoint.services.get("s3")
         if room is not None:
-            watched = self.router.moto.watch_s3(call, found[1] if found else {}, send)
-            if await room.serve(scope, receive, watched, call):
+            if await room.serve(scope, receive, send, call):
                 return
             if call.operation not in room.moto:
                 raise unsupported("s3", call.operation or f"{request.method} {request.path[:200]}")
