@@ -6,11 +6,12 @@ whole and replaces the previous copy. `--partition_by` names a timestamp column 
 
 import sys
 
+from pyspark.context import SparkContext
+from pyspark.sql import functions as F
+
 from awsglue.context import GlueContext
 from awsglue.job import Job
 from awsglue.utils import getResolvedOptions
-from pyspark.context import SparkContext
-from pyspark.sql import functions as F
 
 args = getResolvedOptions(sys.argv, ["JOB_NAME", "database", "table", "target", "bookmark_key", "partition_by"])
 glue = GlueContext(SparkContext.getOrCreate())

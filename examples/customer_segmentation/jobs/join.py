@@ -8,14 +8,15 @@
 
 import sys
 
+from pyspark.context import SparkContext
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
 from awsglue.context import GlueContext
 from awsglue.dynamicframe import DynamicFrame
 from awsglue.job import Job
 from awsglue.transforms import DropFields
 from awsglue.utils import getResolvedOptions
-from pyspark.context import SparkContext
-from pyspark.sql import Window
-from pyspark.sql import functions as F
 
 args = getResolvedOptions(sys.argv, ["JOB_NAME", "raw_database", "target"])
 glue = GlueContext(SparkContext.getOrCreate())

@@ -8,11 +8,12 @@ import sys
 from urllib.parse import urlsplit
 
 import psycopg
+from pyspark.context import SparkContext
+
 from awsglue.context import GlueContext
 from awsglue.job import Job
 from awsglue.transforms import ApplyMapping
 from awsglue.utils import getResolvedOptions
-from pyspark.context import SparkContext
 
 args = getResolvedOptions(sys.argv, ["JOB_NAME", "database", "table", "connection"])
 glue = GlueContext(SparkContext.getOrCreate())
