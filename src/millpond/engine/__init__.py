@@ -6,6 +6,8 @@
         engine.run_until_idle()
         wakeup.wait(engine.next_timer())     # seconds until the earliest timer, None: no timer
 
+`compile_machine(machine)` raises what an execution would stumble over: call it when a machine is created.
+
 May import: asl, errors.
 """
 
@@ -27,6 +29,7 @@ from millpond.engine.doors import (
     read_token,
 )
 from millpond.engine.run import Engine
+from millpond.engine.states import compile_machine
 
 __all__ = [
     "Batch",
@@ -42,6 +45,7 @@ __all__ = [
     "TaskCall",
     "Tasks",
     "Token",
+    "compile_machine",
     "is_genuine",
     "mint_token",
     "read_token",

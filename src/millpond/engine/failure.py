@@ -18,6 +18,7 @@ HEARTBEAT = "States.HeartbeatTimeout"
 DATA_LIMIT = "States.DataLimitExceeded"
 QUERY = "States.QueryEvaluationError"
 NO_CHOICE = "States.NoChoiceMatched"
+TOLERANCE = "States.ExceedToleratedFailureThreshold"
 
 
 class StateFailed(Exception):

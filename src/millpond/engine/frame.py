@@ -48,6 +48,42 @@ class HistoryFull(Exception):
     """The execution has used up its events."""
 
 
+class Ledger:
+    """Numbers the events of one execution. A child execution of a distributed Map has a ledger of its own: it counts,
+    so that tokens and causes are right, but keeps nothing (`events` None). `ordinal` tells ledgers of a run apart."""
+
+    __slots__ = ("clock", "closed", "context", "events", "last_at", "last_id", "ordinal", "owner", "quota")
+
+    def __init__(self, clock: Clock, context: dict[str, Json], events: list[Event] | None, quota: int = 0) -> None:
+        self.clock, self.context, self.events, self.quota = clock, context, events, quota
+        self.last_id, self.last_at, self.ordinal = 0, 0.0, 0
+        self.closed = False  # the terminal event may be the last one of the quota
+        self.owner: Frame | None = None
+
+    def event(
+        self,
+        kind: str,
+        previous: int,
+        name: str | None = None,
+        payload: str | None = None,
+        more: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Append a history event, and return its id. Raises HistoryFull instead of the event that would be the last
+        one allowed: that is reserved for the end."""
+        number = self.last_id + 1
+        if number == self.quota and not self.closed:
+            raise HistoryFull
+        at = self.clock.now()
+        if at < self.last_at:
+            at = self.last_at
+        self.last_id, self.last_at = number, at
+        if self.events is not None:
+            self.events.append(Event(number, previous, at, kind, name, payload, more))
+        elif self.owner is not None:
+            self.owner.run.dirty[self.owner.key] = self.owner
+        return number
+
+
 class Timer:
     """One entry of the timer heap; `cancel` is enough to forget it."""
 
@@ -91,6 +127,7 @@ class Frame:
         "index",
         "input",
         "key",
+        "ledger",
         "node",
         "own",
         "phase",
@@ -117,6 +154,7 @@ class Frame:
         self.phase: Phase = "enter"
         self.entered = 0
         self.entered_at = 0.0
+        self.ledger: Ledger = run.ledger if fork is None else fork.frame.ledger
         self.variables: Mapping[str, Json] = fork.frame.variables if fork else NONE
         self.own: Mapping[str, Json] = NONE  # the variables that this frame assigned
         self.attempts: dict[int, int] = {}  # by retrier
@@ -132,7 +170,7 @@ class Frame:
     @property
     def context(self) -> dict[str, Json]:
         """The context object, as `$$` and `$states.context` see it."""
-        shown = dict(self.run.context)
+        shown = dict(self.ledger.context)
         state: dict[str, Json] = {"Name": self.node.name, "EnteredTime": iso(self.entered_at)}
         if self.node.kind in ("Task", "Map", "Parallel"):
             state["RetryCount"] = self.tries
@@ -146,7 +184,7 @@ class Frame:
 
     def _item(self) -> Json:
         frame = self
-        while frame.fork is not None:
+        while frame.fork is not None and frame.fork.spread is None:
             if frame.fork.is_map:
                 return {"Index": frame.index, "Value": frame.fork.given[frame.index]}
             frame = frame.fork.frame
@@ -197,12 +235,27 @@ class Fork:
     """A Map or Parallel at work. `given` are the Map's items, or the one input of all branches; a Map starts at most
     `limit` items at a time."""
 
-    __slots__ = ("done", "frame", "given", "is_map", "key", "limit", "live", "next", "results", "size")
+    __slots__ = (
+        "done",
+        "failed",
+        "frame",
+        "given",
+        "is_map",
+        "key",
+        "limit",
+        "live",
+        "next",
+        "results",
+        "size",
+        "spread",
+    )
 
     def __init__(self, frame: Frame, key: int, *, is_map: bool, given: list[Json], size: int, limit: int) -> None:
         self.frame, self.key, self.is_map, self.given, self.size, self.limit = frame, key, is_map, given, size, limit
-        self.results: list[Json] = [None] * size
+        self.results: list[Json | Absent] = [ABSENT] * size
         self.done = 0
+        self.failed = 0
+        self.spread: Spread | None = None  # where each item is a child execution
         self.next = 0
         self.live: dict[int, Frame] = {}
 
@@ -212,6 +265,22 @@ class Fork:
         return programs[0] if self.is_map else programs[index]
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What a distributed Map has besides: its run's ARN, and how many failures it bears. `percent` None: only the
+    count matters."""
+
+    arn: str
+    count: int | None
+    percent: float | None
+
+    def bears(self, failed: int, size: int) -> bool:
+        """Are so many failures of `size` items within both thresholds?"""
+        if self.percent is not None and failed * 100 > self.percent * size:
+            return False
+        return failed <= (self.count if self.count is not None else size if self.percent is not None else 0)
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """One execution in memory."""
@@ -219,11 +288,9 @@ class Run:
     start: Start
     program: Program
     clock: Clock
-    context: dict[str, Json]
+    ledger: Ledger
     batch: Batch
-    quota: int  # of events; 0: none
-    last_id: int = 0
-    last_at: float = 0.0
+    broken: str | None = None  # why the machine cannot be compiled
     next_key: int = 1
     root: Frame | None = None
     ready: deque[Frame] = field(default_factory=deque)
@@ -235,29 +302,10 @@ class Run:
     starting: list[TaskState] = field(default_factory=list)  # to dispatch after the next barrier
     resuming: list[TaskState] = field(default_factory=list)
 
-    def event(
-        self,
-        kind: str,
-        previous: int,
-        name: str | None = None,
-        payload: str | None = None,
-        more: Mapping[str, Json] | None = None,
-    ) -> int:
-        """Append a history event, and return its id. Raises HistoryFull instead of the event that would be the last
-        one allowed: that is reserved for the failure."""
-        number = self.last_id + 1
-        if number == self.quota and not self.ended:
-            raise HistoryFull
-        at = self.clock.now()
-        if at < self.last_at:
-            at = self.last_at
-        self.last_id, self.last_at = number, at
-        self.batch.events.append(Event(number, previous, at, kind, name, payload, more))
-        return number
-
     def token(self, frame: Frame) -> Token:
         """The task token of the frame's present attempt."""
-        return mint_token(self.start.secret, self.start.execution, frame.entered, frame.tries)
+        visit = frame.ledger.ordinal << 32 | frame.entered
+        return mint_token(self.start.secret, self.start.execution, visit, frame.tries)
 
     def key(self) -> int:
         """A fresh key for a frame or fork; parents have lower keys than their children."""
@@ -307,6 +355,8 @@ def frame_row(frame: Frame) -> FrameRow:
     if frame.tries:
         row["tries"] = frame.tries
         row["attempts"] = {str(index): count for index, count in frame.attempts.items()}
+    if frame.ledger.owner is frame:
+        row["ledger"] = frame.ledger.last_id
     if frame.due is not None:
         row["due"] = frame.due
     if frame.task is not None:
@@ -342,6 +392,8 @@ def fork_row(fork: Fork) -> FrameRow:
         "size": fork.size,
         "limit": fork.limit,
     }
+    if fork.spread is not None:
+        fields["spread"] = {"arn": fork.spread.arn, "count": fork.spread.count, "percent": fork.spread.percent}
     if fork.frame.node.selector is not None and fork.frame.input is not fork.frame.raw:
         fields["input"] = fork.frame.input
     return FrameRow(fork.key, to_text(fields))

@@ -69,6 +69,8 @@ class Node:
     catches: tuple[Callable[[Frame, Json], Exit], ...] = ()
     programs: tuple[Program, ...] = ()
     selector: Compiled | None = None
+    label: str | None = None  # of a distributed Map
+    tolerance: Callable[[Frame], tuple[int | None, float | None]] | None = None  # its failures: count, percent
 
 
 @dataclass(slots=True, eq=False)

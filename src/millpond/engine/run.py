@@ -9,11 +9,12 @@ decision and acts on it: leave it, wait, call, split. Nothing blocks, nothing re
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 
-from millpond.asl.model import ABSENT, Json, Machine
+from millpond.asl.model import ABSENT, Json, Machine, Succeed
 from millpond.asl.paths import EvaluationError
 from millpond.engine import forks, tasks
 from millpond.engine.doors import Batch, Clock, Ended, Phase, Snapshot, Start, Status, Store, TaskCall, Tasks, Token
@@ -27,17 +28,32 @@ from millpond.engine.failure import (
     find_retrier,
     retry_delay,
 )
-from millpond.engine.frame import Frame, HistoryFull, Run, TaskState, Timer, context_of, exceeds, frame_row, to_text
+from millpond.engine.frame import (
+    Frame,
+    HistoryFull,
+    Ledger,
+    Run,
+    TaskState,
+    Timer,
+    context_of,
+    exceeds,
+    frame_row,
+    to_text,
+)
 from millpond.engine.history import failure_details
 from millpond.engine.node import Call, Decision, Delay, Exit, Program, Split
 from millpond.engine.snapshot import rebuild
 from millpond.engine.states import compile_machine
+from millpond.errors import MillpondError
 
 SLICE = 200
 """States that one execution may run before the next one's turn, and between two batches."""
 
 EXPRESS_SECONDS = 300.0
 _PROGRAMS = 256
+_EMPTY = Machine(start_at="Empty", states={"Empty": Succeed()})
+
+logger = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -132,9 +148,16 @@ class Engine:
             self._begin(snapshot.start)
             return
         run = self._new_run(snapshot.start)
-        run.last_id, run.last_at = snapshot.last_event, snapshot.last_at
-        rebuilt = rebuild(run, snapshot)
+        run.ledger.last_id, run.ledger.last_at = snapshot.last_event, snapshot.last_at
         self._runs[snapshot.start.execution] = run
+        if run.broken is not None:
+            self.end(run, "FAILED", 0, error=RUNTIME, cause=run.broken)
+            return
+        try:
+            rebuilt = rebuild(run, snapshot)
+        except ValueError:
+            del self._runs[snapshot.start.execution]
+            raise
         self._watch(run)
         for frame in rebuilt:
             self._revive(frame)
@@ -181,6 +204,8 @@ class Engine:
                     self._step(run, frame)
         except HistoryFull:
             self._history_full(run)
+        except Exception as error:
+            self._our_bug(run, error)
         self.changed(run)
         if ready and not run.ended:
             self._enqueue(run)
@@ -220,6 +245,7 @@ class Engine:
                 run.stored.add(frame.key)
         run.dirty.clear()
         run.batch = Batch(run.start.execution, run.start.express)
+        run.ledger.events = run.batch.events
         return batch
 
     # ------------------------------------------------------------------------------------------------- executions
@@ -237,15 +263,22 @@ class Engine:
         return program
 
     def _new_run(self, start: Start) -> Run:
+        """A run without frames. A machine that cannot be compiled (creation should have refused it) gets an empty
+        program and `broken`: its execution fails, the loop goes on."""
+        broken = None
+        try:
+            program = self._program(start.machine)
+        except MillpondError as error:
+            broken, program = str(error), compile_machine(_EMPTY)
         batch = Batch(start.execution, start.express)
-        quota = 0 if start.express else start.event_quota
-        return Run(start, self._program(start.machine), self.clock, context_of(start), batch, quota)
+        ledger = Ledger(self.clock, context_of(start), batch.events, 0 if start.express else start.event_quota)
+        return Run(start, program, self.clock, ledger, batch, broken)
 
     def _begin(self, start: Start) -> None:
         if start.execution in self._runs:
             return
         run = self._new_run(start)
-        run.last_at = start.started_at
+        run.ledger.last_at = start.started_at
         self._runs[start.execution] = run
         text = start.input_text if start.input_text is not None else to_text(start.input)
         more: dict[str, Json] = {"roleArn": start.role}
@@ -253,7 +286,10 @@ class Engine:
             more["stateMachineVersionArn"] = start.version_arn
         if start.alias_arn is not None:
             more["stateMachineAliasArn"] = start.alias_arn
-        run.event("ExecutionStarted", 0, None, text, more)
+        run.ledger.event("ExecutionStarted", 0, None, text, more)
+        if run.broken is not None:
+            self.end(run, "FAILED", 0, error=RUNTIME, cause=run.broken)
+            return
         run.root = frame = Frame(run, run.key(), run.program.start, start.input)
         frame.text = text
         self._watch(run)
@@ -275,7 +311,14 @@ class Engine:
 
     def _history_full(self, run: Run) -> None:
         cause = f"The execution reached the maximum number of history events ({run.start.event_quota})."
-        self.end(run, "FAILED", run.last_id, error=RUNTIME, cause=cause)
+        self.end(run, "FAILED", run.ledger.last_id, error=RUNTIME, cause=cause)
+
+    def _our_bug(self, run: Run, error: Exception) -> None:
+        """One execution must not stop the others: it fails, and the log has the traceback."""
+        logger.exception("the engine failed in %s", run.start.execution)
+        if not run.ended:
+            cause = f"The local engine failed: {type(error).__name__}: {error}"
+            self.end(run, "FAILED", run.ledger.last_id, error=RUNTIME, cause=cause)
 
     def end(
         self,
@@ -288,7 +331,7 @@ class Engine:
         cause: str | None = None,
     ) -> None:
         """Write the terminal event, drop every frame and stop every task."""
-        run.ended = True
+        run.ended = run.ledger.closed = True
         kind = {
             "SUCCEEDED": "ExecutionSucceeded",
             "FAILED": "ExecutionFailed",
@@ -296,8 +339,9 @@ class Engine:
             "ABORTED": "ExecutionAborted",
         }[status]
         shown = TIMEOUT if status == "TIMED_OUT" else error
-        run.event(kind, previous, None, output, failure_details(shown, cause) if status != "SUCCEEDED" else None)
-        run.batch.ended = Ended(status=status, at=run.last_at, output=output, error=error, cause=cause)
+        details = failure_details(shown, cause) if status != "SUCCEEDED" else None
+        run.ledger.event(kind, previous, None, output, details)
+        run.batch.ended = Ended(status=status, at=run.ledger.last_at, output=output, error=error, cause=cause)
         if run.deadline is not None:
             run.deadline.cancel()
         if run.root is not None:
@@ -356,8 +400,8 @@ class Engine:
             text = frame.text
             if text is None:
                 text = frame.text = to_text(frame.raw)
-            frame.entered = run.event(node.entered, frame.previous, node.name, text)
-            frame.entered_at = run.last_at
+            frame.entered = frame.ledger.event(node.entered, frame.previous, node.name, text)
+            frame.entered_at = frame.ledger.last_at
             frame.before, frame.previous = frame.previous, frame.entered
         try:
             decision = node.work(frame)
@@ -404,7 +448,7 @@ class Engine:
             frame.assign(way.assign)
             named: dict[str, Json] = {name: to_text(value) for name, value in way.assign.items()}
             more = {"assignedVariables": named, "assignedVariablesDetails": {"truncated": False}}
-        frame.previous = run.event(frame.node.exited, frame.previous, frame.node.name, text, more)
+        frame.previous = frame.ledger.event(frame.node.exited, frame.previous, frame.node.name, text, more)
         if way.next is None:
             self._out(frame, output, text)
             return
@@ -459,7 +503,7 @@ class Engine:
         beside = frame.previous == frame.entered and frame.node.kind not in ("Wait", "Task", "Parallel")
         previous = frame.before if beside else frame.previous
         details = failure_details(failure.error, failure.cause, more)
-        frame.previous = frame.run.event("EvaluationFailed", previous, None, None, details)
+        frame.previous = frame.ledger.event("EvaluationFailed", previous, None, None, details)
 
     def _retry(self, frame: Frame, failure: StateFailed) -> bool:
         index = find_retrier(failure, frame.node.retry)
@@ -505,7 +549,7 @@ class Engine:
     def _fork_failed(self, frame: Frame, failure: StateFailed) -> None:
         """MapStateFailed, ParallelStateFailed: not where the state itself could not be evaluated."""
         if frame.node.kind in ("Map", "Parallel") and not (failure.evaluated and failure.error == RUNTIME):
-            frame.previous = frame.run.event(f"{frame.node.kind}StateFailed", frame.previous)
+            frame.previous = frame.ledger.event(f"{frame.node.kind}StateFailed", frame.previous)
 
     # ------------------------------------------------------------------------------------------------- timers, tasks
 
@@ -582,6 +626,8 @@ class Engine:
             act()
         except HistoryFull:
             self._history_full(run)
+        except Exception as error:
+            self._our_bug(run, error)
 
 
 def too_large(name: str) -> StateFailed:

@@ -7,7 +7,8 @@ from typing import cast
 
 from millpond.asl.model import Json
 from millpond.engine.doors import Snapshot
-from millpond.engine.frame import Fork, Frame, Phase, Row, Run, TaskState
+from millpond.engine.forks import FAILED_ITEM, stand_alone
+from millpond.engine.frame import Fork, Frame, Phase, Row, Run, Spread, TaskState
 from millpond.engine.node import Call
 from millpond.engine.tasks import call_of
 
@@ -32,7 +33,10 @@ def rebuild(run: Run, snapshot: Snapshot) -> list[Frame]:
     for item in snapshot.items:
         fork = forks.get(item.fork)
         if fork is not None:
-            fork.results[item.index] = cast("Json", json.loads(item.text))
+            if item.text == FAILED_ITEM:
+                fork.failed += 1
+            else:
+                fork.results[item.index] = cast("Json", json.loads(item.text))
             fork.done += 1
             fork.next = max(fork.next, item.index + 1)
     roots = [frame for frame in frames.values() if frame.fork is None]
@@ -48,6 +52,10 @@ def _fork(key: int, row: Row, frames: dict[int, Frame]) -> Fork:
     given, size, limit = row.items("given"), row.integer("size"), row.integer("limit")
     fork = Fork(frame, key, is_map=is_map, given=given, size=size, limit=limit)
     frame.work = fork
+    if "spread" in row:
+        spread = Row.of(row.mapping("spread"))
+        count = spread.integer("count") if spread.json("count") is not None else None
+        fork.spread = Spread(spread.text("arn"), count, spread.number("percent"))
     if "input" in row:
         frame.input = row.json("input")
     return fork
@@ -68,6 +76,9 @@ def _frame(run: Run, key: int, row: Row, forks: dict[int, Fork]) -> Frame:
     frame.tries = row.integer("tries")
     frame.attempts = {int(name): cast("int", count) for name, count in row.mapping("attempts").items()}
     frame.due = row.number("due")
+    if fork is not None and fork.spread is not None:
+        stand_alone(frame, fork.spread)
+        frame.ledger.last_id = row.integer("ledger")
     if "own" in row:
         frame.assign(row.mapping("own"))
     if "task" in row:

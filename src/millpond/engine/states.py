@@ -33,18 +33,25 @@ from millpond.asl.model import (
 from millpond.asl.paths import Compiled, PathNotFound
 from millpond.engine.choice import compile_test, parse_timestamp
 from millpond.engine.failure import NO_CHOICE, QUERY, StateFailed, runtime
-from millpond.engine.node import Call, Decision, Delay, Exit, Node, Program, Split
+from millpond.engine.fields import (
+    LONGEST_WAIT,
+    assigning,
+    effective,
+    expression,
+    input_path,
+    long,
+    output_path,
+    template,
+    whole,
+)
+from millpond.engine.maps import inline_or_distributed, item_selector, together, tolerance
+from millpond.engine.node import Call, Decision, Delay, Exit, Node, Program
 
 if TYPE_CHECKING:
     from millpond.engine.frame import Frame
 
-LONGEST_WAIT = 99_999_999  # seconds
-INLINE_CONCURRENCY = 40  # what an inline Map runs at a time when it sets no lower limit
-EMPTY: dict[str, Json] = {}
-
 Work = Callable[["Frame"], Decision]
 Finish = Callable[["Frame", Json], Exit]
-Assigning = Callable[["Frame"], Mapping[str, Json] | None]
 Named = Mapping[str, Node]
 
 
@@ -72,7 +79,10 @@ def _compile(name: str, state: State, spoken: QueryLanguage, inherited: QueryLan
         node.programs = tuple(compile_machine(branch, inherited) for branch in state.branches)
     if isinstance(state, Map):
         node.programs = (compile_machine(state.processor, inherited),)
-        node.selector = _selector(state, is_jsonata)
+        if state.item_batcher is None:  # batches are made of selected items before they start
+            node.selector = item_selector(state, is_jsonata)
+        if state.mode == "DISTRIBUTED":
+            node.label, node.tolerance = state.label, tolerance(state, is_jsonata)
     return node
 
 
@@ -91,9 +101,9 @@ def _work(state: State, is_jsonata: bool, nodes: Named) -> Work:
         case Task():
             return _task(state, is_jsonata)
         case Parallel():
-            return _parallel(state, is_jsonata)
+            return together(state, is_jsonata)
         case Map():
-            return _map(state, is_jsonata)
+            return inline_or_distributed(state, is_jsonata)
         case _:
             assert_never(state)
 
@@ -105,43 +115,9 @@ def _unreachable(frame: Frame, result: Json) -> NoReturn:
 # ------------------------------------------------------------------------------------------------- parts of all states
 
 
-def _input_path(path: str | None) -> Compiled | None:
-    """None: the raw input itself."""
-    if path == "$":
-        return None
-    return (lambda scope: EMPTY) if path is None else paths.path(path)
-
-
-def _output_path(path: str | None) -> Compiled | None:
-    return _input_path(path)
-
-
-def _template(value: Json | Absent) -> Compiled | None:
-    return None if isinstance(value, Absent) else paths.template(value)
-
-
-def _expression(value: Json | Absent, field: str) -> Compiled | None:
-    return None if isinstance(value, Absent) else jsonata.template(value, field)
-
-
-def _assigning(assign: Mapping[str, Json] | None, is_jsonata: bool) -> Assigning | None:
-    if not assign:
-        return None
-    values = jsonata.template(dict(assign), "Assign") if is_jsonata else paths.template(dict(assign))
-    return lambda frame: cast("dict[str, Json]", values(frame))
-
-
 def _target(name: str | None, nodes: Named) -> Callable[[], Node | None]:
     """The next node, looked up when it is wanted: it may not be compiled yet."""
     return (lambda: None) if name is None else (lambda: nodes[name])
-
-
-def _effective(frame: Frame, read: Compiled | None) -> Json:
-    """Sets what `$` means to the input after InputPath."""
-    frame.input = frame.raw
-    if read is not None:
-        frame.input = read(frame)
-    return frame.input
 
 
 def _finisher(state: Wait | Task | Parallel | Map, is_jsonata: bool, nodes: Named) -> Finish:
@@ -153,10 +129,10 @@ def _finisher(state: Wait | Task | Parallel | Map, is_jsonata: bool, nodes: Name
 
 
 def _finish(state: Task | Parallel | Map, nodes: Named) -> Finish:
-    select, place = _template(state.result_selector), paths.placing(state.result_path)
+    select, place = template(state.result_selector), paths.placing(state.result_path)
     output, assign, target = (
-        _output_path(state.output_path),
-        _assigning(state.assign, False),
+        output_path(state.output_path),
+        assigning(state.assign, False),
         _target(state.next, nodes),
     )
 
@@ -174,11 +150,11 @@ def _finish(state: Task | Parallel | Map, nodes: Named) -> Finish:
 
 
 def _finish_wait(state: Wait, nodes: Named) -> Finish:
-    read, output = _input_path(state.input_path), _output_path(state.output_path)
-    assign, target = _assigning(state.assign, False), _target(state.next, nodes)
+    read, output = input_path(state.input_path), output_path(state.output_path)
+    assign, target = assigning(state.assign, False), _target(state.next, nodes)
 
     def finish(frame: Frame, result: Json) -> Exit:
-        shown = _effective(frame, read)
+        shown = effective(frame, read)
         assigned = assign(frame) if assign is not None else None
         if output is not None:
             shown = output(frame)
@@ -189,8 +165,8 @@ def _finish_wait(state: Wait, nodes: Named) -> Finish:
 
 def _finish_jsonata(state: Wait | Task | Parallel | Map, nodes: Named) -> Finish:
     output, assign, target = (
-        _expression(state.output, "Output"),
-        _assigning(state.assign, True),
+        expression(state.output, "Output"),
+        assigning(state.assign, True),
         _target(state.next, nodes),
     )
     has_result = not isinstance(state, Wait)
@@ -210,9 +186,9 @@ def _finish_jsonata(state: Wait | Task | Parallel | Map, nodes: Named) -> Finish
 
 def _catcher(catcher: Catcher, is_jsonata: bool, nodes: Named) -> Finish:
     """What a catcher makes of an error output. OutputPath does not apply."""
-    shown = _expression(catcher.output, "Output") if is_jsonata else None
+    shown = expression(catcher.output, "Output") if is_jsonata else None
     place = paths.placing("$" if is_jsonata else catcher.result_path)
-    assign, following = _assigning(catcher.assign, is_jsonata), catcher.next
+    assign, following = assigning(catcher.assign, is_jsonata), catcher.next
 
     def caught(frame: Frame, error: Json) -> Exit:
         frame.input, frame.error_output = (frame.raw if is_jsonata else error), error
@@ -228,18 +204,18 @@ def _catcher(catcher: Catcher, is_jsonata: bool, nodes: Named) -> Finish:
 
 def _pass(state: Pass, nodes: Named) -> Work:
     read, output, parameters = (
-        _input_path(state.input_path),
-        _output_path(state.output_path),
-        _template(state.parameters),
+        input_path(state.input_path),
+        output_path(state.output_path),
+        template(state.parameters),
     )
     fixed, place = state.result, paths.placing(state.result_path)
-    assign, following = _assigning(state.assign, False), state.next
+    assign, following = assigning(state.assign, False), state.next
     replaces = state.result_path == "$"
     if read is None and output is None and parameters is None and fixed is ABSENT and assign is None and replaces:
         return _hand_on(following, nodes)
 
     def work(frame: Frame) -> Exit:
-        result = _effective(frame, read)
+        result = effective(frame, read)
         if parameters is not None:
             result = parameters(frame)
         if fixed is not ABSENT:
@@ -262,7 +238,7 @@ def _hand_on(following: str | None, nodes: Named) -> Work:
 
 
 def _pass_jsonata(state: Pass, nodes: Named) -> Work:
-    output, assign, following = _expression(state.output, "Output"), _assigning(state.assign, True), state.next
+    output, assign, following = expression(state.output, "Output"), assigning(state.assign, True), state.next
     if output is None and assign is None:
         return _hand_on(following, nodes)
 
@@ -281,16 +257,16 @@ def _no_match() -> StateFailed:
 
 
 def _choice(state: Choice, nodes: Named) -> Work:
-    read, output = _input_path(state.input_path), _output_path(state.output_path)
-    rules = [(compile_test(rule.test), rule.next, _assigning(rule.assign, False)) for rule in state.rules if rule.test]
-    default, otherwise = state.default, _assigning(state.assign, False)
+    read, output = input_path(state.input_path), output_path(state.output_path)
+    rules = [(compile_test(rule.test), rule.next, assigning(rule.assign, False)) for rule in state.rules if rule.test]
+    default, otherwise = state.default, assigning(state.assign, False)
 
     def work(frame: Frame) -> Exit:
-        shown = _effective(frame, read)
+        shown = effective(frame, read)
         following, assign = default, otherwise
-        for holds, target, assigning in rules:
+        for holds, target, assigns in rules:
             if holds(frame):
-                following, assign = target, assigning
+                following, assign = target, assigns
                 break
         if following is None:
             raise _no_match()
@@ -328,10 +304,10 @@ def _condition(rule: Rule, index: int) -> Compiled:
 
 
 def _going(following: str, assign: Mapping[str, Json] | None, output: Json | Absent) -> Callable[[Frame, Named], Exit]:
-    shown, assigning = _expression(output, "Output"), _assigning(assign, True)
+    shown, values = expression(output, "Output"), assigning(assign, True)
 
     def go(frame: Frame, nodes: Named) -> Exit:
-        assigned = assigning(frame) if assigning is not None else None
+        assigned = values(frame) if values is not None else None
         return Exit(shown(frame) if shown is not None else frame.raw, nodes[following], assigned)
 
     return go
@@ -339,17 +315,17 @@ def _going(following: str, assign: Mapping[str, Json] | None, output: Json | Abs
 
 def _succeed(state: Succeed, is_jsonata: bool) -> Work:
     if is_jsonata:
-        shown = _expression(state.output, "Output")
+        shown = expression(state.output, "Output")
 
         def succeed(frame: Frame) -> Exit:
             frame.input = frame.raw
             return Exit(shown(frame) if shown is not None else frame.raw, None)
 
         return succeed
-    read, output = _input_path(state.input_path), _output_path(state.output_path)
+    read, output = input_path(state.input_path), output_path(state.output_path)
 
     def work(frame: Frame) -> Exit:
-        value = _effective(frame, read)
+        value = effective(frame, read)
         return Exit(output(frame) if output is not None else value, None)
 
     return work
@@ -393,11 +369,11 @@ def _words_at(read: Compiled, field: str, path: str) -> Callable[[Frame], str]:
 
 
 def _wait(state: Wait, is_jsonata: bool) -> Work:
-    read = None if is_jsonata else _input_path(state.input_path)
+    read = None if is_jsonata else input_path(state.input_path)
     decide = _delay_jsonata(state) if is_jsonata else _delay(state)
 
     def work(frame: Frame) -> Delay:
-        _effective(frame, read)
+        effective(frame, read)
         delay = decide(frame)
         seconds = delay.seconds if delay.until is None else delay.until - frame.run.clock.now()
         if seconds > LONGEST_WAIT:
@@ -432,19 +408,9 @@ def _until(text: str) -> Callable[[Frame], Delay]:
 
 def _seconds_at(read: Compiled, path: str, field: str) -> Callable[[Frame], Delay]:
     def seconds(frame: Frame) -> Delay:
-        return Delay(float(_long(read(frame), path, field)))
+        return Delay(float(long(read(frame), path, field)))
 
     return seconds
-
-
-def _long(value: Json, path: str, field: str) -> int:
-    """A whole number that is not negative, in AWS's words where it is not."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        shown = value if isinstance(value, str) else paths.compact(value)
-        raise runtime(f"The {field} parameter cannot be parsed as a long value: {path} == {shown}")
-    if value < 0:
-        raise runtime(f"The {field} parameter references a negative value: {path} == {value}")
-    return value
 
 
 def _timestamp_at(read: Compiled, path: str) -> Callable[[Frame], Delay]:
@@ -489,21 +455,12 @@ def _seconds_jsonata(read: Compiled) -> Callable[[Frame], Delay]:
     return lambda frame: Delay(float(whole(read(frame), "Seconds", 0, LONGEST_WAIT)))
 
 
-def whole(value: Json, field: str, least: int, most: int) -> int:
-    """A JSONata number that must be an integer within bounds."""
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if number is None or number != int(number) or not least <= number <= most:
-        cause = f"The {field} field must be an integer between {least} and {most} but was: {paths.compact(value)}"
-        raise StateFailed(QUERY, cause, evaluated=True, location=field)
-    return int(number)
-
-
 # ----------------------------------------------------------------------------------------------------------------- Task
 
 
 def _task(state: Task, is_jsonata: bool) -> Work:
-    read = None if is_jsonata else _input_path(state.input_path)
-    arguments = _expression(state.arguments, "Arguments") if is_jsonata else _template(state.parameters)
+    read = None if is_jsonata else input_path(state.input_path)
+    arguments = expression(state.arguments, "Arguments") if is_jsonata else template(state.parameters)
     timeout = _limit(state.timeout_seconds, state.timeout_seconds_path, "TimeoutSeconds")
     heartbeat = _limit(state.heartbeat_seconds, state.heartbeat_seconds_path, "HeartbeatSeconds")
     role = _role(state, is_jsonata)
@@ -513,7 +470,7 @@ def _task(state: Task, is_jsonata: bool) -> Work:
     def work(frame: Frame) -> Call:
         if waits:
             frame.task_token = frame.run.token(frame)
-        given = _effective(frame, read)
+        given = effective(frame, read)
         seconds, beats = timeout(frame), heartbeat(frame)
         if arguments is not None:
             given = arguments(frame)
@@ -526,7 +483,7 @@ def _limit(constant: int | str | None, path: str | None, field: str) -> Callable
     """Reads TimeoutSeconds or HeartbeatSeconds, in all its forms."""
     if path is not None:
         read = paths.expression(path)
-        return lambda frame: float(_long(read(frame), path, f"{field}Path"))
+        return lambda frame: float(long(read(frame), path, f"{field}Path"))
     if isinstance(constant, str):
         typed = jsonata.typed(constant, field, "number")
         return lambda frame: float(whole(typed(frame), field, 1, LONGEST_WAIT))
@@ -535,7 +492,7 @@ def _limit(constant: int | str | None, path: str | None, field: str) -> Callable
 
 
 def _role(state: Task, is_jsonata: bool) -> Callable[[Frame], str | None]:
-    read = _expression(state.credentials, "Credentials") if is_jsonata else _template(state.credentials)
+    read = expression(state.credentials, "Credentials") if is_jsonata else template(state.credentials)
 
     def role(frame: Frame) -> str | None:
         credentials = read(frame) if read is not None else None
@@ -543,98 +500,3 @@ def _role(state: Task, is_jsonata: bool) -> Callable[[Frame], str | None]:
         return arn if isinstance(arn, str) else None
 
     return role
-
-
-# -------------------------------------------------------------------------------------------------------- Parallel, Map
-
-
-def _parallel(state: Parallel, is_jsonata: bool) -> Work:
-    read = None if is_jsonata else _input_path(state.input_path)
-    arguments = _expression(state.arguments, "Arguments") if is_jsonata else _template(state.parameters)
-    size = len(state.branches)
-
-    def work(frame: Frame) -> Split:
-        given = _effective(frame, read)
-        if arguments is not None:
-            given = arguments(frame)
-        return Split(False, [given], size, size)
-
-    return work
-
-
-def _map(state: Map, is_jsonata: bool) -> Work:
-    items = _items_jsonata(state) if is_jsonata else _items(state)
-    read = None if is_jsonata else _input_path(state.input_path)
-    limit = _concurrency(state)
-
-    def work(frame: Frame) -> Split:
-        _effective(frame, read)
-        at_once = limit(frame)
-        given = items(frame)
-        return Split(True, given, len(given), min(at_once or INLINE_CONCURRENCY, INLINE_CONCURRENCY))
-
-    return work
-
-
-def _items(state: Map) -> Callable[[Frame], list[Json]]:
-    path = state.items_path or "$"
-    read = paths.path(path)
-
-    def items(frame: Frame) -> list[Json]:
-        value = read(frame)
-        if not isinstance(value, list):
-            raise runtime(f'Reference path "{path}" must point to array.')
-        return value
-
-    return items
-
-
-def _items_jsonata(state: Map) -> Callable[[Frame], list[Json]]:
-    if not isinstance(state.items, Absent):
-        read = jsonata.typed(state.items, "Items", "array")
-        return lambda frame: cast("list[Json]", read(frame))
-
-    def items(frame: Frame) -> list[Json]:
-        if not isinstance(frame.raw, list):
-            cause = f"Map state input must be an array but was: {paths.compact(frame.raw)}"
-            raise StateFailed(QUERY, cause, evaluated=True)
-        return frame.raw
-
-    return items
-
-
-def _concurrency(state: Map) -> Callable[[Frame], int]:
-    path = state.max_concurrency_path
-    if path is not None:
-        return _concurrency_at(paths.path(path), path)
-    if isinstance(state.max_concurrency, str):
-        typed = jsonata.typed(state.max_concurrency, "MaxConcurrency", "number")
-        return lambda frame: whole(typed(frame), "MaxConcurrency", 0, LONGEST_WAIT)
-    constant = state.max_concurrency or 0
-    return lambda frame: constant
-
-
-def _concurrency_at(read: Compiled, path: str) -> Callable[[Frame], int]:
-    def concurrency(frame: Frame) -> int:
-        value = read(frame)
-        if isinstance(value, bool) or not isinstance(value, int):
-            shown = paths.compact(value)
-            raise runtime(
-                f'The MaxConcurrencyPath field refers to value "{_bare(shown)}" which is not a valid integer: {path}'
-            )
-        if value < 0:
-            raise runtime("MaxConcurrency cannot be negative.")
-        return value
-
-    return concurrency
-
-
-def _bare(text: str) -> str:
-    """A JSON string without its quotes; anything else as it is."""
-    return text[1:-1] if text.startswith('"') else text
-
-
-def _selector(state: Map, is_jsonata: bool) -> Compiled | None:
-    if isinstance(state.item_selector, Absent):
-        return None
-    return jsonata.template(state.item_selector, "ItemSelector") if is_jsonata else paths.template(state.item_selector)

@@ -81,7 +81,9 @@ def schedule(engine: Engine, frame: Frame, call: Call) -> None:
     kind = task.call.kind
     frame.task, frame.phase = task, "task"
     text = to_text(call.arguments)
-    frame.previous = run.event(TASK_EVENTS[kind]["scheduled"], frame.previous, None, text, _scheduled(task.call))
+    frame.previous = frame.ledger.event(
+        TASK_EVENTS[kind]["scheduled"], frame.previous, None, text, _scheduled(task.call)
+    )
     now = engine.clock.now()
     if call.timeout is not None:
         task.deadline = now + call.timeout
@@ -124,7 +126,7 @@ def _task(frame: Frame) -> TaskState:
 def _event(frame: Frame, name: str, payload: str | None, more: Mapping[str, Json]) -> None:
     kind = TASK_EVENTS[_task(frame).call.kind][name]
     if kind:
-        frame.previous = frame.run.event(kind, frame.previous, None, payload, more or None)
+        frame.previous = frame.ledger.event(kind, frame.previous, None, payload, more or None)
 
 
 def started(engine: Engine, frame: Frame, worker: str | None = None) -> None:

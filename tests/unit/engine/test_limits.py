@@ -377,3 +377,12 @@ def test_fakes_tell_calls_apart() -> None:
         },
     }
     assert simulate(machine, tasks=tasks).output == {"a": "any", "b": "join", "c": [{"x": 1}]}
+
+
+def test_one_execution_that_breaks_the_engine_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(one({"Type": "Wait", "Seconds": 5}))
+    monkeypatch.setattr(bench.engine, "_wake_up", lambda frame: 1 / 0)
+    bench.clock.advance(6)
+    bench.engine.run_until_idle()
+    assert (bench.ended.status, bench.ended.error) == ("FAILED", "States.Runtime")
+    assert "ZeroDivisionError" in bench.ended.cause
