@@ -84,6 +84,9 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._ready: deque[Run] = deque()
         self._changed: dict[str, Run] = {}
+        self._outgoing: deque[tuple[Batch, Run]] = deque()
+        self._announcements: list[Callable[[], None]] = []
+        self._durable = False  # is a barrier due?
         self._tokens: dict[Token, Frame] = {}
         self._timers: list[tuple[float, int, Timer]] = []  # by the monotonic clock
         self._alarms: list[tuple[float, int, Timer]] = []  # by wall time
@@ -179,8 +182,10 @@ class Engine:
             pass
 
     def run_round(self) -> bool:
-        """One round, see the module; False when there was nothing to do. Errors of the store end it, and all is kept
-        in memory for the next."""
+        """One round, see the module; False when there was nothing to do. An error of the store comes out; nothing is
+        lost, and the next round tries again."""
+        if self._outgoing or self._durable:
+            self._flush()
         while self._inbox:
             self._inbox.popleft()()
         self._fire_timers()
@@ -188,7 +193,7 @@ class Engine:
             run = self._ready.popleft()
             run.queued = False
             self._slice(run)
-        if not self._changed:
+        if not self._changed and not self._outgoing and not self._announcements:
             return bool(self._ready or self._inbox)
         self._flush()
         return True
@@ -211,31 +216,35 @@ class Engine:
             self._enqueue(run)
 
     def _flush(self) -> None:
+        """Batches, barrier, and only then the world. Where the store raises, what is left stays queued: the next
+        round begins with it, in the same order."""
         changed, self._changed = self._changed, {}
-        starting: list[TaskState] = []
-        resuming: list[TaskState] = []
-        ended: list[tuple[str, Ended]] = []
-        durable = False
-        for run in changed.values():
-            batch = self._batch(run)
+        self._outgoing.extend((self._batch(run), run) for run in changed.values())
+        while self._outgoing:
+            batch, run = self._outgoing[0]
             self.store.append(batch)
-            starting += run.starting
-            resuming += run.resuming
-            if not run.start.express and (run.starting or batch.ended):
-                durable = True
-            run.starting, run.resuming = [], []
-            if batch.ended:
-                ended.append((batch.execution, batch.ended))
-        if durable:
+            self._outgoing.popleft()
+            self._after(batch, run)
+        if self._durable:
             self.store.barrier()
-        for task in starting:
-            if task.token in self._tokens:
-                self.tasks.start(task.call, task.token)
-        for task in resuming:
-            if task.token in self._tokens:
-                self.tasks.resume(task.call, task.token)
-        for execution, end in ended:
-            self._on_end(execution, end)
+            self._durable = False
+        announcements, self._announcements = self._announcements, []
+        for announce in announcements:
+            announce()
+
+    def _after(self, batch: Batch, run: Run) -> None:
+        """What the world may hear when this batch is durable."""
+        if not batch.express and (run.starting or batch.ended):
+            self._durable = True
+        for act, pending in ((self.tasks.start, run.starting), (self.tasks.resume, run.resuming)):
+            self._announcements += [partial(self._dispatch, act, task) for task in pending]
+        run.starting, run.resuming = [], []
+        if batch.ended:
+            self._announcements.append(partial(self._on_end, batch.execution, batch.ended))
+
+    def _dispatch(self, act: Callable[[TaskCall, Token], None], task: TaskState) -> None:
+        if task.token in self._tokens:  # not stopped meanwhile
+            act(task.call, task.token)
 
     def _batch(self, run: Run) -> Batch:
         batch = run.batch

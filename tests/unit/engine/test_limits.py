@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from millpond.asl import Retrier, from_json
-from millpond.engine import Engine, is_genuine, mint_token, read_token
+from millpond.engine import Batch, Engine, is_genuine, mint_token, read_token
 from millpond.engine.failure import StateFailed, find_catcher, find_retrier, retry_delay
 from millpond.testing import FakeClock, FakeTasks, MemoryStore, Stuck, UnexpectedTask, simulate
-from millpond.testing.simulation import start_of
+from millpond.testing.simulation import drive, start_of
 
 GLUE = "arn:aws:states:::glue:startJobRun.sync"
 LAMBDA = "arn:aws:lambda:us-east-1:111111111111:function:f"
@@ -386,3 +386,42 @@ def test_one_execution_that_breaks_the_engine_does_not_stop_the_others(monkeypat
     bench.engine.run_until_idle()
     assert (bench.ended.status, bench.ended.error) == ("FAILED", "States.Runtime")
     assert "ZeroDivisionError" in bench.ended.cause
+
+
+class FullDisk(MemoryStore):
+    """Fails some of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: list[str] = []
+
+    def append(self, batch: Batch) -> None:
+        self._maybe("append")
+        super().append(batch)
+
+    def barrier(self) -> None:
+        self._maybe("barrier")
+        super().barrier()
+
+    def _maybe(self, name: str) -> None:
+        if name in self.failing:
+            raise OSError("no space left on device")
+
+
+@pytest.mark.parametrize("failing", ["append", "barrier"])
+def test_a_full_disk_loses_nothing(failing: str) -> None:
+    clock, tasks, store = FakeClock(), FakeTasks(), FullDisk()
+    tasks.on(GLUE).succeed({"ok": True})
+    engine = Engine(clock, tasks, store)
+    tasks.attach(engine, clock)
+    start = start_of(from_json(one({"Type": "Task", "Resource": GLUE})), {}, "full", clock.now(), True, False)
+    store.failing = [failing]
+    engine.start(start)
+    for _ in range(3):
+        with pytest.raises(OSError, match="no space"):
+            engine.run_until_idle()
+    assert tasks.calls == [], "a task was started before it was durable"
+    store.failing = []
+    drive(engine, tasks, clock, store, start)
+    assert store.ended[start.execution].output == '{"ok":true}'
+    assert [event.id for event in store.events[start.execution]] == list(range(1, 9))
