@@ -88,6 +88,13 @@ class Catalog:
         for member in ("TargetDatabase", "FederatedDatabase"):
             if given.get(member):
                 raise unsupported("glue", "CreateDatabase", f"{member}: there is one local catalog.")
+        with self.endpoint.store.write() as db:
+            name = self.make_database(given)
+            write_tags(db, self.endpoint.arn("glue", f"database/{name}"), params.get("Tags"))
+        return {}
+
+    def make_database(self, given: dict[str, Any]) -> str:
+        """Create a database from a DatabaseInput; AlreadyExistsException. Returns its name as stored."""
         name = _name(given["Name"])
         body = {"CreateTableDefaultPermissions": EVERYBODY, **given, "Name": name}
         body |= {"CreateTime": self.endpoint.clock.now(), "CatalogId": self.endpoint.account}
@@ -96,8 +103,7 @@ class Catalog:
                 db.execute("INSERT INTO glue_databases VALUES (?, ?)", (name, encode(body)))
             except sqlite3.IntegrityError:
                 raise AwsError("AlreadyExistsException", f"Database {name} already exists.") from None
-            write_tags(db, self.endpoint.arn("glue", f"database/{name}"), params.get("Tags"))
-        return {}
+        return name
 
     def has_database(self, name: str) -> bool:
         """Whether the database is there."""

@@ -15,45 +15,42 @@ class PatternError(ValueError):
     """The exclusion or include path is not valid."""
 
 
+TOKEN = re.compile(
+    r"(?P<deep>\*\*)|(?P<star>\*)|(?P<one>\?)|(?P<escape>\\)|(?P<set>\[)|(?P<open>\{)|(?P<end>\})|(?P<or>,)|.",
+    re.DOTALL,
+)
+SIMPLE = {"deep": ".*", "star": "[^/]*", "one": "[^/]"}
+GROUPS = {"open": "(?:", "end": ")", "or": "|"}  # meant as such only where a group may begin, or is open
+
+
 def glob(pattern: str) -> re.Pattern[str]:
     """The regular expression of a glob. PatternError for an unfinished class, group or escape."""
     out: list[str] = []
-    at, group = 0, False
-    while at < len(pattern):
-        char = pattern[at]
-        match char:
-            case "*":
-                double = pattern.startswith("**", at)
-                out.append(".*" if double else "[^/]*")
-                at += double
-            case "?":
-                out.append("[^/]")
-            case "[":
-                text, at = _class(pattern, at)
-                out.append(text)
-            case "{" if not group:
-                out.append("(?:")
-                group = True
-            case "}" if group:
-                out.append(")")
-                group = False
-            case "," if group:
-                out.append("|")
-            case "\\":
-                at += 1
-                if at == len(pattern):
-                    raise PatternError(f"the exclusion '{pattern}' ends in an escape")
-                out.append(re.escape(pattern[at]))
-            case _:
-                out.append(re.escape(char))
-        at += 1
-    if group:
+    at, grouped = 0, False
+    while match := TOKEN.match(pattern, at):
+        kind, at = match.lastgroup or "", match.end()
+        if kind in SIMPLE:
+            out.append(SIMPLE[kind])
+        elif kind == "set":
+            text, at = _class(pattern, match.start())
+            out.append(text)
+        elif kind == "escape":
+            if at == len(pattern):
+                raise PatternError(f"the exclusion '{pattern}' ends in an escape")
+            out.append(re.escape(pattern[at]))
+            at += 1
+        elif kind in GROUPS and grouped == (kind != "open"):
+            out.append(GROUPS[kind])
+            grouped = kind != "end"
+        else:
+            out.append(re.escape(match[0]))
+    if grouped:
         raise PatternError(f"the exclusion '{pattern}' has a group without an end")
     return re.compile("".join(out), re.DOTALL)
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
-    """A character class that begins at `at`, and where it ends."""
+    """A character class that begins at `at`, and where the text goes on."""
     end = pattern.find("]", at + 2)
     if end < 0:
         raise PatternError(f"the exclusion '{pattern}' has a class without an end")
@@ -65,21 +62,13 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
         re.compile(text)
     except re.error as error:
         raise PatternError(f"the exclusion '{pattern}' has a class that cannot be read: {error}") from None
-    return text, end
+    return text, end + 1
 
 
 def excluder(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a path, relative to the include path, is excluded. A pattern that fits a folder excludes what is in it."""
+    """Whether the path of an object (or of a table), relative to the include path, is excluded."""
     compiled = [glob(pattern) for pattern in patterns]
-
-    def excluded(path: str) -> bool:
-        if not compiled:
-            return False
-        ends = [n for n, char in enumerate(path) if char == "/"]
-        wholes = (path, *(path[:n] for n in ends), *(path[: n + 1] for n in ends))
-        return any(one.fullmatch(whole) for one in compiled for whole in wholes)
-
-    return excluded
+    return lambda path: any(one.fullmatch(path) for one in compiled)
 
 
 def s3_path(path: str) -> tuple[str, str]:

@@ -1,0 +1,151 @@
+"""Custom classifiers: CSV and JSON, as crawlers use them.
+
+Limits: Grok and XML classifiers are refused; a crawl that ignored them would give other tables than AWS does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from millpond.local.glue.crawl.classify import Custom
+from millpond.local.glue.crawl.csv_text import Rules
+from millpond.local.glue.crawl.json_text import JsonPathError, parse_path
+from millpond.local.glue.records import after, decode, encode, page
+from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
+
+PAGE = 100
+CARRIED = ("CsvClassifier", "JsonClassifier")
+KINDS = (*CARRIED, "GrokClassifier", "XMLClassifier")
+HEADERS = ("UNKNOWN", "PRESENT", "ABSENT")
+SERDES = ("OpenCSVSerDe", "LazySimpleSerDe", "None")
+
+
+class Classifiers:
+    """See the module's docstring."""
+
+    schema = """
+    CREATE TABLE IF NOT EXISTS glue_classifiers (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "CreateClassifier": self.create,
+            "GetClassifier": self.get,
+            "GetClassifiers": self.list,
+            "UpdateClassifier": self.update,
+            "DeleteClassifier": self.delete,
+        }
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """A classifier as GetClassifier shows it (`{"CsvClassifier": {...}}`), or None."""
+        row = self.endpoint.store.one("SELECT body FROM glue_classifiers WHERE name = ?", (name,))
+        return decode(row["body"]) if row else None
+
+    def rules(self, names: Sequence[str]) -> tuple[Custom, ...]:
+        """The classifiers of a crawler, in its order. One that was deleted since counts no more."""
+        return tuple(_rules(found) for name in names if (found := self.find(name)))
+
+    def _existing(self, name: str) -> dict[str, Any]:
+        found = self.find(name)
+        if found is None:
+            raise AwsError("EntityNotFoundException", f"Classifier {name} not found.")
+        return found
+
+    def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        kind, given = _given(params, "CreateClassifier")
+        now = self.endpoint.clock.now()
+        body = {kind: given | {"CreationTime": now, "LastUpdated": now, "Version": 1}}
+        with self.endpoint.store.write() as db:
+            try:
+                db.execute("INSERT INTO glue_classifiers VALUES (?, ?)", (given["Name"], encode(body)))
+            except sqlite3.IntegrityError:
+                raise AwsError("AlreadyExistsException", f"Classifier {given['Name']} already exists.") from None
+        return {}
+
+    def get(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        return {"Classifier": self._existing(params["Name"])}
+
+    def list(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        size = params.get("MaxResults") or PAGE
+        (last,) = after(params.get("NextToken")) or [""]
+        rows = self.endpoint.store.read(
+            "SELECT name, body FROM glue_classifiers WHERE name > ? ORDER BY name LIMIT ?", (last, size + 1)
+        )
+        shown, more = page(rows, size)
+        return {"Classifiers": [decode(row["body"]) for row in shown]} | more
+
+    def update(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        kind, given = _given(params, "UpdateClassifier")
+        with self.endpoint.store.write() as db:
+            before = self._existing(given["Name"])
+            if kind not in before:
+                raise AwsError("InvalidInputException", f"Classifier {given['Name']} is not a {kind}.")
+            body = before[kind] | given
+            body |= {"LastUpdated": self.endpoint.clock.now(), "Version": before[kind]["Version"] + 1}
+            db.execute("UPDATE glue_classifiers SET body = ? WHERE name = ?", (encode({kind: body}), given["Name"]))
+        return {}
+
+    def delete(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        with self.endpoint.store.write() as db:
+            self._existing(params["Name"])
+            db.execute("DELETE FROM glue_classifiers WHERE name = ?", (params["Name"],))
+        return {}
+
+
+def _given(params: dict[str, Any], operation: str) -> tuple[str, dict[str, Any]]:
+    given = [kind for kind in KINDS if params.get(kind)]
+    if len(given) != 1:
+        raise AwsError("InvalidInputException", "Exactly one classifier must be given.")
+    (kind,) = given
+    if kind not in CARRIED:
+        raise unsupported("glue", operation, f"{kind}: only CSV and JSON classifiers are carried.")
+    members = params[kind]
+    if kind == "JsonClassifier":
+        _check_json(members)
+    else:
+        _check_csv(members)
+    return kind, dict(members)
+
+
+def _check_json(members: dict[str, Any]) -> None:
+    try:
+        parse_path(members.get("JsonPath", "$"))
+    except JsonPathError as error:
+        raise AwsError("InvalidInputException", f"{error}.") from None
+
+
+def _check_csv(members: dict[str, Any]) -> None:
+    for member, allowed in (("ContainsHeader", HEADERS), ("Serde", SERDES)):
+        if members.get(member) not in (None, *allowed):
+            raise AwsError("InvalidInputException", f"{member} must be one of {', '.join(allowed)}.")
+    delimiter, quote = members.get("Delimiter"), members.get("QuoteSymbol")
+    if delimiter is not None and delimiter == quote:
+        raise AwsError("InvalidInputException", "Delimiter and QuoteSymbol must differ.")
+    if (delimiter or ",") in "\r\n" or (quote or '"') in "\r\n":
+        raise AwsError("InvalidInputException", "Delimiter and QuoteSymbol must not be line ends.")
+
+
+def _rules(classifier: dict[str, Any]) -> Custom:
+    if members := classifier.get("JsonClassifier"):
+        return Custom(members["Name"], json_path=members["JsonPath"])
+    members = classifier["CsvClassifier"]
+    rules = Rules(
+        delimiter=members.get("Delimiter", ""),
+        quote=members.get("QuoteSymbol", '"'),
+        contains_header=members.get("ContainsHeader", "UNKNOWN"),
+        header=tuple(members.get("Header") or ()),
+        trim=not members.get("DisableValueTrimming", True),
+        single_column=bool(members.get("AllowSingleColumn")),
+        datatypes=tuple(members.get("CustomDatatypes") or ()) if members.get("CustomDatatypeConfigured") else (),
+        serde=members.get("Serde", ""),
+    )
+    return Custom(members["Name"], csv=rules)

@@ -1,0 +1,278 @@
+"""Runs of crawlers: one thread each, their rows, their log; what a kill leaves goes on at the next start.
+
+A crawl reads and then writes what it found, so doing it again is harmless: after kill -9 the same crawl (same
+CrawlId) starts over, and whoever polls GetCrawler sees RUNNING, then READY with a LastCrawl that is true.
+States: READY -> RUNNING -> STOPPING -> READY. RUNNING is stored before StartCrawler returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from millpond.local.glue.catalog import Catalog
+from millpond.local.glue.classifiers import Classifiers
+from millpond.local.glue.connections import Connections
+from millpond.local.glue.crawl.changes import Tally, Writer
+from millpond.local.glue.crawl.run import CrawlFailed, Settings, Stopped, Survey, World, decide, survey, write
+from millpond.local.glue.crawler_settings import NEW_FOLDERS, policies
+from millpond.local.glue.partitions import Partitions
+from millpond.local.glue.records import decode, encode
+from millpond.local.service import AwsError, Endpoint
+
+log = logging.getLogger(__name__)
+
+LOG_GROUP = "/aws-glue/crawlers"
+LAST_STATUS = {"COMPLETED": "SUCCEEDED", "STOPPED": "CANCELLED", "FAILED": "FAILED"}
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS glue_crawlers (
+    name TEXT PRIMARY KEY, body TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'READY', crawl TEXT,
+    last_crawl TEXT, schedule_state TEXT NOT NULL DEFAULT 'NOT_SCHEDULED'
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS glue_crawls (
+    id TEXT PRIMARY KEY, crawler TEXT NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    error TEXT NOT NULL DEFAULT '', tally TEXT NOT NULL DEFAULT '{}', stop_asked INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS glue_crawls_of ON glue_crawls (crawler, started);
+CREATE TABLE IF NOT EXISTS glue_crawl_folders (
+    crawler TEXT NOT NULL, folder TEXT NOT NULL, PRIMARY KEY (crawler, folder)
+) WITHOUT ROWID;
+"""
+
+
+class CrawlRuns:
+    """See the module's docstring."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.catalog, self.partitions = Catalog(endpoint), Partitions(endpoint)
+        self.connections, self.classifiers = Connections(endpoint), Classifiers(endpoint)
+        self._stops: dict[str, threading.Event] = {}  # by crawl id
+        self._threads: dict[str, threading.Thread] = {}
+        self._closing = threading.Event()
+
+    # -- life
+
+    def recover(self) -> None:
+        """Go on with the crawls that a kill or shutdown left."""
+        rows = self.endpoint.store.read(
+            "SELECT c.name, c.crawl, r.stop_asked FROM glue_crawlers c LEFT JOIN glue_crawls r ON r.id = c.crawl"
+            " WHERE c.state <> 'READY'"
+        )
+        for row in rows:
+            if row["stop_asked"]:
+                self._finish(row["name"], row["crawl"], "STOPPED", "")
+            else:
+                self._launch(row["name"], row["crawl"])
+
+    def close(self) -> None:
+        """Stop the threads; their crawls stay RUNNING in the store and go on at the next start."""
+        self._closing.set()
+        for thread in list(self._threads.values()):
+            thread.join(timeout=10)
+
+    def start(self, name: str) -> str:
+        """Begin a crawl: the crawler is RUNNING when this returns. CrawlerRunningException. Returns the CrawlId."""
+        crawl = str(uuid.uuid4())
+        with self.endpoint.store.write() as db:
+            updated = db.execute(
+                "UPDATE glue_crawlers SET state = 'RUNNING', crawl = ? WHERE name = ? AND state = 'READY'",
+                (crawl, name),
+            )
+            if not updated.rowcount:
+                raise AwsError("CrawlerRunningException", f"Crawler with name {name} has already started")
+            db.execute(
+                "INSERT INTO glue_crawls (id, crawler, state, started) VALUES (?, ?, 'RUNNING', ?)",
+                (crawl, name, self.endpoint.clock.now()),
+            )
+        self._launch(name, crawl)
+        return crawl
+
+    def stop(self, name: str, crawl: str) -> None:
+        """Ask a crawl to stop: STOPPING is stored when this returns."""
+        with self.endpoint.store.write() as db:
+            db.execute("UPDATE glue_crawlers SET state = 'STOPPING' WHERE name = ? AND crawl = ?", (name, crawl))
+            db.execute("UPDATE glue_crawls SET stop_asked = 1 WHERE id = ?", (crawl,))
+        if flag := self._stops.get(crawl):
+            flag.set()
+
+    def _launch(self, name: str, crawl: str) -> None:
+        self._stops[crawl] = threading.Event()
+        thread = threading.Thread(target=self._thread, args=(name, crawl), name=f"crawl-{name}", daemon=True)
+        self._threads[crawl] = thread
+        thread.start()
+
+    def _thread(self, name: str, crawl: str) -> None:
+        try:
+            self._crawl(name, crawl)
+        except Stopped:
+            if not self._closing.is_set():
+                self._finish(name, crawl, "STOPPED", "")
+        except (CrawlFailed, AwsError) as error:
+            self._finish(name, crawl, "FAILED", getattr(error, "message", str(error)))
+        except Exception as error:  # the crawler must not stay RUNNING, whatever went wrong
+            log.exception("crawl %s of %s", crawl, name)
+            self._finish(name, crawl, "FAILED", f"Internal Service Exception: {type(error).__name__}: {error}")
+        finally:
+            self._stops.pop(crawl, None)
+            self._threads.pop(crawl, None)
+
+    # -- one crawl
+
+    def _crawl(self, name: str, crawl: str) -> None:
+        row = self.endpoint.store.one("SELECT body FROM glue_crawlers WHERE name = ?", (name,))
+        if row is None:
+            return
+        body = decode(row["body"])
+        lines = _Log(self.endpoint, name, crawl)
+        world = World(self._objects, self.connections.resolve, self._checker(crawl), lines)
+        settings, threshold = self._settings(body, crawl)
+        lines("BENCHMARK", f"Running Start Crawl for Crawler {name}")
+        change = body["SchemaChangePolicy"]
+        lines("INFO", f"Crawler configured with SchemaChangePolicy {encode(change)}.")
+        found = survey(settings, world)
+        if threshold and len(found.entries) > threshold:
+            raise CrawlFailed(
+                f"The number of tables detected by crawler: {len(found.entries)} is greater than the table threshold"
+                f" value provided: {threshold}"
+            )
+        role = body["Role"].rpartition("/")[2]
+        arn = f"arn:aws:sts::{self.endpoint.account}:assumed-role/{role}/AWS-Crawler"
+        writer = Writer(self.catalog, self.partitions, settings.database, arn, settings.policies)
+        lines("BENCHMARK", f"Classification complete, writing results to database {settings.database}")
+        self._write(settings, found, writer, world, crawl)
+        lines("BENCHMARK", "Finished writing to Catalog")
+        self._remember_folders(name, found.folders if settings.policies.partial else ())
+        self._finish(name, crawl, "COMPLETED", "")
+
+    def _write(self, settings: Settings, found: Survey, writer: Writer, world: World, crawl: str) -> None:
+        self._database(settings.database, world)
+        now_ms = int(self.endpoint.clock.now() * 1000)
+        tally = self._tally(crawl)
+        changes = decide(settings, found, writer, world, now_ms)
+        try:
+            write(changes, settings, writer, world, tally, now_ms=now_ms, written=lambda: self._remember(crawl, tally))
+        finally:
+            self._remember(crawl, tally)
+
+    def _settings(self, body: Mapping[str, Any], crawl: str) -> tuple[Settings, int]:
+        change, grouping, threshold = policies(body)
+        seen: frozenset[str] = frozenset()
+        if body["RecrawlPolicy"]["RecrawlBehavior"] == NEW_FOLDERS:
+            rows = self.endpoint.store.read("SELECT folder FROM glue_crawl_folders WHERE crawler = ?", (body["Name"],))
+            seen = frozenset(row["folder"] for row in rows)
+        settings = Settings(
+            name=body["Name"],
+            run=crawl,
+            database=body.get("DatabaseName") or "default",
+            prefix=body.get("TablePrefix") or "",
+            targets=body["Targets"],
+            policies=change,
+            grouping=grouping,
+            classifiers=self.classifiers.rules(body["Classifiers"]),
+            seen=seen,
+        )
+        return settings, threshold
+
+    def _database(self, name: str, world: World) -> None:
+        """AWS's crawler makes the database that it is to write to (AWS docs)."""
+        with self.endpoint.store.write():
+            if self.catalog.has_database(name):
+                return
+            self.catalog.make_database({"Name": name})
+        world.log("INFO", f"Created database {name}")
+
+    def _checker(self, crawl: str) -> Callable[[], None]:
+        flag = self._stops[crawl]
+
+        def check() -> None:
+            if flag.is_set() or self._closing.is_set():
+                raise Stopped
+
+        return check
+
+    def _objects(self, bucket: str, prefix: str) -> Iterable[Any]:
+        service: Any = self.endpoint.services.get("s3")
+        if service is not None:
+            return service.objects(bucket, prefix)  # type: ignore[no-any-return]
+        return walked(self.endpoint.buckets, bucket, prefix)
+
+    # -- rows
+
+    def _tally(self, crawl: str) -> Tally:
+        row = self.endpoint.store.one("SELECT tally FROM glue_crawls WHERE id = ?", (crawl,))
+        kept = decode(row["tally"]) if row else {}
+        tally = Tally({action: list(names) for action, names in kept.get("tables", {}).items()})
+        tally.partitions.update(kept.get("partitions", {}))
+        return tally
+
+    def _remember(self, crawl: str, tally: Tally) -> None:
+        text = encode({"tables": tally.tables, "partitions": tally.partitions})
+        with self.endpoint.store.write() as db:
+            db.execute("UPDATE glue_crawls SET tally = ? WHERE id = ?", (text, crawl))
+
+    def _remember_folders(self, name: str, folders: Iterable[str]) -> None:
+        with self.endpoint.store.write() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO glue_crawl_folders VALUES (?, ?)", [(name, folder) for folder in folders]
+            )
+
+    def _finish(self, name: str, crawl: str, state: str, error: str) -> None:
+        lines = _Log(self.endpoint, name, crawl)
+        with self.endpoint.store.write() as db:
+            db.execute("UPDATE glue_crawlers SET state = 'STOPPING' WHERE name = ? AND crawl = ?", (name, crawl))
+        if error:
+            lines("ERROR", error)
+        lines("BENCHMARK", "Crawler has finished running and is in state READY")
+        row = self.endpoint.store.one("SELECT started FROM glue_crawls WHERE id = ?", (crawl,))
+        last = {
+            "Status": LAST_STATUS[state],
+            **({"ErrorMessage": error[:2048]} if error else {}),
+            "LogGroup": LOG_GROUP,
+            "LogStream": name,
+            "MessagePrefix": crawl,
+            "StartTime": row["started"] if row else self.endpoint.clock.now(),
+        }
+        with self.endpoint.store.write() as db:
+            db.execute(
+                "UPDATE glue_crawls SET state = ?, ended = ?, error = ? WHERE id = ?",
+                (state, self.endpoint.clock.now(), error[:2048], crawl),
+            )
+            db.execute(
+                "UPDATE glue_crawlers SET state = 'READY', last_crawl = ? WHERE name = ? AND crawl = ?",
+                (encode(last), name, crawl),
+            )
+
+
+class _Log:
+    """Lines as AWS's crawlers write them: `[CrawlId] LEVEL : text`."""
+
+    def __init__(self, endpoint: Endpoint, crawler: str, crawl: str) -> None:
+        self.endpoint, self.crawler, self.crawl = endpoint, crawler, crawl
+
+    def __call__(self, level: str, text: str) -> None:
+        line = f"[{self.crawl}] {level} : {text}"
+        service: Any = self.endpoint.services.get("logs")
+        if service is None:
+            log.info("%s %s", self.crawler, line)
+            return
+        service.write(LOG_GROUP, self.crawler, [(int(time.time() * 1000), line)])
+
+
+def walked(buckets: Path, bucket: str, prefix: str) -> Iterator[Any]:
+    """The objects of a bucket's folder without the S3 room (in tests of this room): key, size, path."""
+    root = buckets / bucket
+    if not root.is_dir():
+        raise AwsError("NoSuchBucket", "The specified bucket does not exist", status=404)
+    for path in sorted(root.rglob("*")):
+        key = path.relative_to(root).as_posix()
+        if path.is_file() and not path.is_symlink() and key.startswith(prefix):
+            found = path.stat()
+            yield SimpleNamespace(key=key, size=found.st_size, mtime_ns=found.st_mtime_ns, path=path)

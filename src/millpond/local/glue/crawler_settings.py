@@ -1,0 +1,169 @@
+"""What may be said to CreateCrawler and UpdateCrawler, and what it means: checked when it is said, not when it runs.
+
+Unknown members, values and versions of the `Configuration` document are refused (our decision: AWS ignores some).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from millpond.local.glue.crawl.changes import Policies
+from millpond.local.glue.crawl.grouping import Policy
+from millpond.local.glue.crawl.patterns import PatternError, excluder, s3_path
+from millpond.local.service import AwsError, unsupported
+
+CARRIED_TARGETS = ("S3Targets", "JdbcTargets")
+TARGETS = (
+    *CARRIED_TARGETS,
+    *("MongoDBTargets", "DynamoDBTargets", "CatalogTargets", "DeltaTargets", "IcebergTargets", "HudiTargets"),
+)
+UPDATE_BEHAVIOR = ("LOG", "UPDATE_IN_DATABASE")
+DELETE_BEHAVIOR = ("LOG", "DELETE_FROM_DATABASE", "DEPRECATE_IN_DATABASE")
+RECRAWL = ("CRAWL_EVERYTHING", "CRAWL_NEW_FOLDERS_ONLY", "CRAWL_EVENT_MODE")
+METADATA = ("COMMENTS", "RAWTYPES")
+NEW_FOLDERS = "CRAWL_NEW_FOLDERS_ONLY"
+
+# The Configuration document: what may stand where. A tuple lists the allowed values.
+CONFIGURATION: dict[str, Any] = {
+    "Version": (1.0, 1),
+    "CrawlerOutput": {
+        "Tables": {"AddOrUpdateBehavior": ("MergeNewColumns",), "TableThreshold": int},
+        "Partitions": {"AddOrUpdateBehavior": ("InheritFromTable",)},
+    },
+    "Grouping": {"TableGroupingPolicy": ("CombineCompatibleSchemas",), "TableLevelConfiguration": int},
+    "CreatePartitionIndex": (True, False),
+}
+
+
+def invalid(message: str) -> AwsError:
+    """InvalidInputException."""
+    return AwsError("InvalidInputException", message)
+
+
+def check(crawler: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of CreateCrawler with their defaults. InvalidInputException, NotImplemented."""
+    targets = _targets(crawler.get("Targets") or {})
+    recrawl = (crawler.get("RecrawlPolicy") or {}).get("RecrawlBehavior") or "CRAWL_EVERYTHING"
+    _one_of("RecrawlBehavior", recrawl, RECRAWL)
+    if recrawl == "CRAWL_EVENT_MODE":
+        raise unsupported("glue", "CreateCrawler", "CRAWL_EVENT_MODE needs S3 event notifications.")
+    configuration(crawler.get("Configuration"))
+    return {
+        **crawler,
+        "Targets": targets,
+        "SchemaChangePolicy": _change_policy(crawler.get("SchemaChangePolicy"), new_folders=recrawl == NEW_FOLDERS),
+        "RecrawlPolicy": {"RecrawlBehavior": recrawl},
+        "LineageConfiguration": crawler.get("LineageConfiguration") or {"CrawlerLineageSettings": "DISABLE"},
+        "LakeFormationConfiguration": crawler.get("LakeFormationConfiguration")
+        or {"UseLakeFormationCredentials": False, "AccountId": ""},
+        "Classifiers": crawler.get("Classifiers") or [],
+    }
+
+
+def _one_of(member: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise invalid(f"{member} '{value}' is not one of {', '.join(allowed)}.")
+
+
+def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
+    for kind in TARGETS:
+        if given.get(kind) and kind not in CARRIED_TARGETS:
+            raise unsupported("glue", "CreateCrawler", f"{kind}: S3 and JDBC targets are carried.")
+    if not any(given.get(kind) for kind in CARRIED_TARGETS):
+        raise invalid("Crawler targets cannot be empty: give at least one S3 or JDBC target.")
+    try:
+        for target in given.get("S3Targets") or []:
+            _s3_target(target)
+        for target in given.get("JdbcTargets") or []:
+            _jdbc_target(target)
+    except PatternError as error:
+        raise invalid(f"{error}.") from None
+    return {kind: list(given.get(kind) or []) for kind in TARGETS}
+
+
+def _s3_target(target: Mapping[str, Any]) -> None:
+    s3_path(target.get("Path") or "")
+    excluder(target.get("Exclusions") or ())
+    if target.get("EventQueueArn"):
+        raise unsupported("glue", "CreateCrawler", "EventQueueArn: event mode is not carried.")
+    if (size := target.get("SampleSize")) is not None and not 1 <= size <= 249:
+        raise invalid("SampleSize must be from 1 to 249.")
+
+
+def _jdbc_target(target: Mapping[str, Any]) -> None:
+    if not target.get("ConnectionName"):
+        raise invalid("A JDBC target needs a ConnectionName.")
+    path = (target.get("Path") or "").strip("/")
+    if not path or "%" in path.split("/")[0] or len(path.split("/")) > 3:
+        raise invalid(
+            f"The JDBC include path '{path}' must be database/schema/table or database/table; % is a wildcard."
+        )
+    excluder(target.get("Exclusions") or ())
+    for member in target.get("EnableAdditionalMetadata") or []:
+        _one_of("EnableAdditionalMetadata", member, METADATA)
+
+
+def _change_policy(given: Mapping[str, str] | None, *, new_folders: bool) -> dict[str, str]:
+    usual = ("LOG", "LOG") if new_folders else ("UPDATE_IN_DATABASE", "DEPRECATE_IN_DATABASE")
+    update = (given or {}).get("UpdateBehavior") or usual[0]
+    delete = (given or {}).get("DeleteBehavior") or usual[1]
+    _one_of("UpdateBehavior", update, UPDATE_BEHAVIOR)
+    _one_of("DeleteBehavior", delete, DELETE_BEHAVIOR)
+    if new_folders and (update, delete) != ("LOG", "LOG"):
+        raise invalid(
+            'The SchemaChangePolicy for "Crawl new folders only" Amazon S3 target can have only LOG DeleteBehavior '
+            "value and LOG UpdateBehavior value."
+        )
+    return {"UpdateBehavior": update, "DeleteBehavior": delete}
+
+
+def configuration(text: str | None) -> dict[str, Any]:
+    """The Configuration document, checked. InvalidInputException names the member that cannot be."""
+    if not text:
+        return {}
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"Configuration is not JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise invalid("Configuration must be a JSON object.")
+    if "Version" not in document:
+        raise invalid("Configuration needs a Version.")
+    _check_configuration(document, CONFIGURATION, "Configuration")
+    return document
+
+
+def _check_configuration(document: Mapping[str, Any], allowed: Mapping[str, Any], at: str) -> None:
+    for name, value in document.items():
+        rule, place = allowed.get(name), f"{at}.{name}"
+        if rule is None:
+            raise invalid(f"{place} is not known; known are: {', '.join(allowed)}.")
+        if isinstance(rule, dict):
+            if not isinstance(value, dict):
+                raise invalid(f"{place} must be an object.")
+            _check_configuration(value, rule, place)
+        elif rule is int:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise invalid(f"{place} must be a positive whole number.")
+        elif value not in rule or isinstance(value, bool) != isinstance(rule[0], bool):
+            raise invalid(f"{place} is '{value}', not {' or '.join(map(str, rule))}.")
+
+
+def policies(crawler: Mapping[str, Any]) -> tuple[Policies, Policy, int]:
+    """How the crawler changes the catalog, how it groups, and its TableThreshold (0: none)."""
+    document = configuration(crawler.get("Configuration"))
+    output, grouping = document.get("CrawlerOutput", {}), document.get("Grouping", {})
+    change = crawler["SchemaChangePolicy"]
+    return (
+        Policies(
+            update=change["UpdateBehavior"],
+            delete=change["DeleteBehavior"],
+            merge_columns="AddOrUpdateBehavior" in output.get("Tables", {}),
+            inherit="AddOrUpdateBehavior" in output.get("Partitions", {}),
+            partial=crawler["RecrawlPolicy"]["RecrawlBehavior"] == NEW_FOLDERS,
+        ),
+        Policy(combine="TableGroupingPolicy" in grouping, level=grouping.get("TableLevelConfiguration", 0)),
+        output.get("Tables", {}).get("TableThreshold", 0),
+    )

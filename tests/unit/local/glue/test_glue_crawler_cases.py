@@ -1,0 +1,170 @@
+"""Crawls as files: tests/cases/crawler/*.yaml hold a folder tree, a crawler and the catalog that must come out.
+
+files:     key in the bucket `lake` -> text, or {gzip: text}, {bzip2: text}, {parquet: {column: [type, values...]}},
+           {orc: ...}, {bytes: hex}, null (an empty object)
+crawler:   members of CreateCrawler (Name, Role and DatabaseName have defaults)
+classifiers: what CreateClassifier is called with first
+tables:    the whole catalog: name -> columns ("id bigint, city string"), keys, location, partitions, and `entry`,
+           a part of the table's document that must be equal
+log:       regular expressions that a line of the crawl's log must fit
+status:    LastCrawl.Status, SUCCEEDED unless said; `error` is a part of its message
+steps:     further crawls: files to add, `delete` keys, `update` the crawler, `tables` again
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.orc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from millpond.local.glue import Glue
+from millpond.local.service import Endpoint
+
+CASES = sorted((Path(__file__).parents[3] / "cases" / "crawler").glob("*.yaml"))
+TYPES = {
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "decimal": pa.decimal128(10, 2),
+    "boolean": pa.bool_(),
+    "binary": pa.binary(),
+    "strings": pa.list_(pa.string()),
+    "point": pa.struct([("x", pa.int32()), ("y", pa.float64())]),
+    "counts": pa.map_(pa.string(), pa.int64()),
+}
+
+
+class Lines:
+    """Stands for the logs service."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, group: str, stream: str, events: list[tuple[int, str]]) -> None:
+        assert group == "/aws-glue/crawlers"
+        self.lines += [text for _, text in events]
+
+
+def columnar(columns: Mapping[str, list[Any]]) -> pa.Table:
+    return pa.table({name: pa.array(values, TYPES[kind]) for name, (kind, *values) in columns.items()})
+
+
+def put(root: Path, key: str, content: Any) -> None:
+    path = root / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match content:
+        case None:
+            path.write_bytes(b"")
+        case str():
+            path.write_text(content)
+        case {"gzip": text}:
+            path.write_bytes(gzip.compress(text.encode()))
+        case {"bzip2": text}:
+            path.write_bytes(bz2.compress(text.encode()))
+        case {"bytes": text}:
+            path.write_bytes(bytes.fromhex(text))
+        case {"parquet": columns}:
+            pq.write_table(columnar(columns), path)
+        case {"orc": columns}:
+            pyarrow.orc.write_table(columnar(columns), path)
+        case {"copies": number, "of": text}:
+            path.write_text(text * number)
+        case _:
+            raise AssertionError(content)
+
+
+def shown(glue: Callable[..., Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table in the shorthand of the cases."""
+    storage = table["StorageDescriptor"]
+    found = {
+        "columns": ", ".join(f"{column['Name']} {column['Type']}" for column in storage["Columns"]),
+        "location": storage["Location"],
+    }
+    if table.get("PartitionKeys"):
+        assert {key["Type"] for key in table["PartitionKeys"]} == {"string"}
+        found["keys"] = [key["Name"] for key in table["PartitionKeys"]]
+        partitions = glue("GetPartitions", DatabaseName=table["DatabaseName"], TableName=table["Name"])["Partitions"]
+        found["partitions"] = [partition["Values"] for partition in partitions]
+    return found
+
+
+def part_of(expected: Any, found: Any, at: str) -> None:
+    """Every member of `expected` is in `found` and equal; null means absent."""
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            if value is None:
+                assert name not in found, f"{at}/{name}"
+            else:
+                assert name in found, f"{at}/{name} is missing"
+                part_of(value, found[name], f"{at}/{name}")
+    else:
+        assert found == expected, at
+
+
+def check_catalog(glue: Callable[..., Any], expected: Mapping[str, Any]) -> None:
+    tables = {table["Name"]: table for table in glue("GetTables", DatabaseName="db")["TableList"]}
+    short = {name: shown(glue, table) for name, table in tables.items()}
+    assert short == {name: {k: v for k, v in one.items() if k != "entry"} for name, one in expected.items()}
+    for name, one in expected.items():
+        part_of(one.get("entry", {}), tables[name], name)
+
+
+@pytest.fixture
+def crawl(bare_endpoint: Endpoint, glue_service: Glue, glue: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """`crawl()` runs the crawler `c` once; gives LastCrawl and the log's lines."""
+    lines = Lines()
+    bare_endpoint.services["logs"] = lines  # type: ignore[assignment]
+
+    def run() -> tuple[dict[str, Any], list[str]]:
+        lines.lines.clear()
+        glue("StartCrawler", Name="c")
+        deadline = time.monotonic() + 60
+        while (found := glue("GetCrawler", Name="c")["Crawler"])["State"] != "READY":
+            assert time.monotonic() < deadline, "the crawl does not end"
+            time.sleep(0.002)
+        return found["LastCrawl"], list(lines.lines)
+
+    yield run
+    glue_service.stop()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_crawl(path: Path, bare_endpoint: Endpoint, glue: Callable[..., Any], crawl: Callable[..., Any]) -> None:
+    case = yaml.safe_load(path.read_text())
+    bucket = bare_endpoint.buckets / "lake"
+    bucket.mkdir(parents=True)
+    glue("CreateDatabase", DatabaseInput={"Name": "db"})
+    for classifier in case.get("classifiers", []):
+        glue("CreateClassifier", **classifier)
+    crawler = {"Name": "c", "Role": "arn:aws:iam::000000000000:role/crawl", "DatabaseName": "db"} | case["crawler"]
+    glue("CreateCrawler", **crawler)
+    for step in [case, *case.get("steps", [])]:
+        for key, content in (step.get("files") or {}).items():
+            put(bucket, key, content)
+        for key in step.get("delete", []):
+            (bucket / key).unlink()
+        if "update" in step:
+            glue("UpdateCrawler", Name="c", **step["update"])
+        last, lines = crawl()
+        assert last["Status"] == step.get("status", "SUCCEEDED"), "\n".join(lines)
+        assert step.get("error", "") in last.get("ErrorMessage", "")
+        try:
+            check_catalog(glue, step.get("tables") or {})
+        except AssertionError as error:
+            error.add_note("\n".join(lines))
+            raise
+        for pattern in step.get("log", []):
+            assert any(re.search(pattern, line) for line in lines), (pattern, lines)
