@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+from millpond.local import presigned
 from millpond.local.service import AwsError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -53,6 +54,7 @@ class Signature:
     value: str
     stamp: str  # 20261123T101112Z
     expires: int | None = None  # seconds; only presigned
+    until: int | None = None  # seconds since the epoch; only presigned with version 2
 
     @property
     def scope(self) -> str:
@@ -181,6 +183,9 @@ class Guard:
         key = self._keys.get(claim.access_key)
         if key is None:
             raise _refuse(claim.service, headers, "unknown key")
+        if claim.until is not None:
+            self._verify_v2(key, claim, claim.until, method, path, query, headers)
+            return
         self._check_time(claim, headers)
         if "host" not in claim.signed:
             raise _refuse(claim.service, headers, "incomplete", "'Host' must be a signed header.")
@@ -197,6 +202,23 @@ class Guard:
             if hmac.compare_digest(made.encode(), claim.value.encode("utf-8", "replace")):
                 return
         raise _refuse(claim.service, headers, "mismatch")
+
+    def _verify_v2(
+        self, key: Key, claim: Signature, until: int, method: str, path: str, query: str, headers: Mapping[str, str]
+    ) -> None:
+        bucket = bucket_of(headers.get("host", ""))
+        made = presigned.signature(
+            key.secret_key,
+            method=method,
+            path=f"/{bucket}{path}" if bucket else path,
+            query=query,
+            headers=headers,
+            expires=str(until),
+        )
+        if not hmac.compare_digest(made.encode(), claim.value.encode("utf-8", "replace")):
+            raise _refuse("s3", headers, "mismatch")
+        if self._clock() > until:
+            raise _refuse("s3", headers, "expired")
 
     def _signing_key(self, key: Key, claim: Signature) -> bytes:
         """Derived once a day, region and service: the chain of four HMACs is most of a verification's cost."""
@@ -226,6 +248,11 @@ class Guard:
             raise _refuse(claim.service, headers, "expired")
 
 
+def bucket_of(host: str) -> str:
+    """The bucket that a virtual-host request names: `lake` of `lake.localhost:4566`, or ""."""
+    return host.rpartition(":")[0].removesuffix("localhost").removesuffix(".") if "localhost:" in host else ""
+
+
 def identify(query: Mapping[str, str], headers: Mapping[str, str]) -> Signature:
     """The signature that a request carries, in its header or its query. Raises AwsError when it has none."""
     header = headers.get("authorization", "")
@@ -233,6 +260,13 @@ def identify(query: Mapping[str, str], headers: Mapping[str, str]) -> Signature:
         return _from_header(header, headers)
     if "X-Amz-Signature" in query:
         return _from_query(query, headers)
+    if presigned.is_presigned(query):
+        until = query["Expires"]
+        if not until.isdigit() or len(until) > 12:
+            raise _refuse("s3", headers, "incomplete", "Expires must be seconds since the epoch.")
+        return Signature(
+            query["AWSAccessKeyId"], "", "us-east-1", "s3", (), query["Signature"], "", expires=0, until=int(until)
+        )
     raise _refuse("", headers, "unsigned")
 
 

@@ -38,7 +38,7 @@ def build(endpoint: Endpoint) -> Iterator[tuple[str, Any]]:
         try:
             room = getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError as error:
-            if error.name != module:
+            if not (error.name or "").startswith(module):
                 raise
             room = None
         if room is None:

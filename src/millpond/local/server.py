@@ -41,8 +41,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from millpond.errors import MillpondError
-from millpond.local import models, protocol, rooms
-from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, identify
+from millpond.local import models, presigned, protocol, rooms
+from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, bucket_of, identify
 from millpond.local.protocol import Reply, Request
 from millpond.local.service import AwsError, Call, Clock, Endpoint, unsupported
 from millpond.local.store import Store
@@ -362,10 +362,9 @@ class App:
     async def _s3(
         self, scope: Scope, host: str, receive: Receive, send: Send, claim: Signature, request_id: str
     ) -> None:
-        bucket = host.partition(":")[0].removesuffix("localhost").removesuffix(".")
-        if host.startswith("127.0.0.1:") or host.startswith("[::1]:"):
-            bucket = ""
-        if bucket:  # virtual-host style: bucket.localhost:4566/key
+        if claim.until is not None:
+            scope = {**scope, "query_string": presigned.without_signature(scope["query_string"])}
+        if bucket := bucket_of(host):  # virtual-host style: bucket.localhost:4566/key
             path = f"/{bucket}{scope['raw_path'].decode('latin-1')}"
             scope = {**scope, "raw_path": path.encode("latin-1"), "path": f"/{bucket}{scope['path']}"}
         await self.serve_s3(scope, receive, send, caller=claim.access_key, region=claim.region, request_id=request_id)
