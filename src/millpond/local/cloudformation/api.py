@@ -6,19 +6,20 @@ call; the work is done in a thread of `Api._threads`.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from millpond.local.cloudformation import check, transforms
 from millpond.local.cloudformation.execute import Executor, Stopping, importers
-from millpond.local.cloudformation.intrinsics import text
+from millpond.local.cloudformation.plan import plan
+from millpond.local.cloudformation.policy import check_policy, policy_body
 from millpond.local.cloudformation.prepare import (
     Preparation,
     Prepared,
@@ -37,13 +38,27 @@ from millpond.local.cloudformation.records import (
     replace,
     snapshot,
 )
+from millpond.local.cloudformation.shapes import (
+    PAGE,
+    brief_declaration,
+    change_set_summary,
+    declaration,
+    drop_empty,
+    is_live,
+    moment,
+    page_of,
+    parameters,
+    resource_shape,
+    resource_summary,
+    stack_shape,
+    stack_summary,
+)
 from millpond.local.cloudformation.template import parse
 from millpond.local.service import AwsError, Call
 
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-zA-Z][-a-zA-Z0-9]{0,127}$")
-PAGE = 100
 REVIEW = "REVIEW_IN_PROGRESS"
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "UPDATE_FAILED",
              "CREATE_FAILED")  # fmt: skip
@@ -58,10 +73,6 @@ def missing(name: str) -> AwsError:
     return AwsError("ValidationError", f"Stack with id {name} does not exist")
 
 
-def moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 class Api:
     """The operations of CloudFormation. `operations` is the table that the service answers by."""
 
@@ -70,6 +81,7 @@ class Api:
         self._prefix = f"arn:aws:cloudformation:{region}:{account}"
         self._lock = threading.RLock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="stack")
+        self._running: set[Future[None]] = set()
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -77,7 +89,16 @@ class Api:
         """Go on with what a kill or a stop interrupted."""
         for operation in self.records.open_operations():
             log.info("going on with the %s of %s", operation.kind, operation.stack_id)
-            self._threads.submit(self._run, operation)
+            self._submit(operation)
+
+    def _submit(self, operation: Operation) -> None:
+        future = self._threads.submit(self._run, operation)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def settle(self) -> None:
+        """Wait until no operation runs any more."""
+        wait(list(self._running))
 
     def stop(self) -> None:
         self.executor.stopping.set()
@@ -100,7 +121,7 @@ class Api:
             self.records.save(stack)
             self.records.save_operation(operation)
             self.records.event(stack, token=operation.token, reason="User Initiated")
-        self._threads.submit(self._run, operation)
+        self._submit(operation)
 
     def _stack(self, name: str) -> Stack:
         stack = self.records.stack(name)
@@ -135,11 +156,12 @@ class Api:
             )
             stack = Stack(
                 id=stack_id, name=name, status="", created=time.time(), disable_rollback=on_failure == "DO_NOTHING",
-                protected=bool(params.get("EnableTerminationProtection")), policy=_policy_body(params),
-                **_shown_meanwhile(prepared),
+                protected=bool(params.get("EnableTerminationProtection")), policy=policy_body(params),
+                **prepared.target,
             )  # fmt: skip
             operation = Operation(id=str(uuid.uuid4()), stack_id=stack_id, kind="CREATE", phase="forward",
-                                  started=time.time(), target=prepared.target, on_failure=on_failure, token=token)  # fmt: skip
+                                  started=time.time(), target=prepared.target, on_failure=on_failure,
+                                  token=token)  # fmt: skip
             self._begin(operation, stack, "CREATE_IN_PROGRESS", prepared)
         return {"StackId": stack_id}
 
@@ -158,8 +180,8 @@ class Api:
             )
             if nothing_to_do(prepared, stack):
                 raise AwsError("ValidationError", NO_UPDATES)
-            if _policy_body(params):
-                stack = replace(stack, policy=_policy_body(params))
+            if policy_body(params):
+                stack = replace(stack, policy=policy_body(params))
             on_failure = "DO_NOTHING" if params.get("DisableRollback") else "ROLLBACK"
             self._update(stack, prepared, resources, on_failure, token)
         return {"StackId": stack.id}
@@ -173,7 +195,7 @@ class Api:
         token: str,
         change_set_id: str = "",
     ) -> None:
-        _check_policy(stack, prepared)
+        check_policy(stack, prepared.plan.changes)
         operation = Operation(
             id=str(uuid.uuid4()), stack_id=stack.id, kind="UPDATE", phase="forward", started=time.time(),
             target=prepared.target, before=snapshot(stack, resources), on_failure=on_failure, token=token,
@@ -328,7 +350,7 @@ class Api:
         """The change set of this name: the same one when the token says so, else refused."""
         if have is None:
             return None
-        twin = next((item for item in self.records.change_sets(have.id) if item.name == name and _live(item)), None)
+        twin = next((item for item in self.records.change_sets(have.id) if item.name == name and is_live(item)), None)
         if twin is not None and not (token and twin.token == token):
             raise AwsError("AlreadyExistsException", f"ChangeSet {name} cannot be created due to a mismatch with "
                            f"existing attribute Template")  # fmt: skip
@@ -380,15 +402,15 @@ class Api:
 
     def describe_change_set(self, params: Params, call: Call) -> Params:
         item = self._find_change_set(params)
-        page, token = _page(item.changes, params)
+        page, token = page_of(item.changes, params)
         target = item.target
-        return _drop_empty({
+        return drop_empty({
             "ChangeSetName": item.name,
             "ChangeSetId": item.id,
             "StackId": item.stack_id,
             "StackName": item.stack_name,
             "Description": item.description,
-            "Parameters": _parameters(target.get("parameters", {})),
+            "Parameters": parameters(target.get("parameters", {})),
             "CreationTime": moment(item.created),
             "ExecutionStatus": item.execution,
             "Status": item.status,
@@ -423,13 +445,11 @@ class Api:
     def _execute(self, item: ChangeSet, stack: Stack, on_failure: str, token: str) -> None:
         resources = self.records.resources(stack.id) if stack.status != REVIEW else {}
         desired = self.prepare.desired(stack.id, stack.name, item.target, {})
-        from millpond.local.cloudformation.plan import plan
-
         prepared = Prepared(item.target, desired, plan(desired, resources), {})
         creating = stack.status == REVIEW
         stack = replace(stack, change_set_id=item.id)
         if creating:
-            stack = replace(stack, **_shown_meanwhile(prepared), disable_rollback=on_failure == "DO_NOTHING")
+            stack = replace(stack, **prepared.target, disable_rollback=on_failure == "DO_NOTHING")
             operation = Operation(id=str(uuid.uuid4()), stack_id=stack.id, kind="CREATE", phase="forward",
                                   started=time.time(), target=item.target, on_failure=on_failure, token=token,
                                   change_set_id=item.id)  # fmt: skip
@@ -441,7 +461,7 @@ class Api:
         for other in self.records.change_sets(stack.id):
             if other.id == item.id:
                 self.records.save_change_set(replace(item, execution="EXECUTE_COMPLETE"))
-            elif _live(other):
+            elif is_live(other):
                 self.records.drop_change_set(other.id)
 
     def delete_change_set(self, params: Params, call: Call) -> Params:
@@ -460,23 +480,23 @@ class Api:
 
     def list_change_sets(self, params: Params, call: Call) -> Params:
         stack = self._stack(params["StackName"])
-        found = [item for item in self.records.change_sets(stack.id) if _live(item)]
-        page, token = _page([_change_set_summary(item) for item in found], params)
-        return _drop_empty({"Summaries": page, "NextToken": token}, "Summaries")
+        found = [item for item in self.records.change_sets(stack.id) if is_live(item)]
+        page, token = page_of([change_set_summary(item) for item in found], params)
+        return drop_empty({"Summaries": page, "NextToken": token}, "Summaries")
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def describe_stacks(self, params: Params, call: Call) -> Params:
         if params.get("StackName"):
-            return {"Stacks": [_stack_shape(self._stack(params["StackName"]))]}
-        page, token = _page([_stack_shape(stack) for stack in self.records.stacks()], params)
-        return _drop_empty({"Stacks": page, "NextToken": token}, "Stacks")
+            return {"Stacks": [stack_shape(self._stack(params["StackName"]))]}
+        page, token = page_of([stack_shape(stack) for stack in self.records.stacks()], params)
+        return drop_empty({"Stacks": page, "NextToken": token}, "Stacks")
 
     def list_stacks(self, params: Params, call: Call) -> Params:
         wanted = params.get("StackStatusFilter") or []
         found = [stack for stack in self.records.stacks(deleted=True) if not wanted or stack.status in wanted]
-        page, token = _page([_stack_summary(stack) for stack in found], params)
-        return _drop_empty({"StackSummaries": page, "NextToken": token}, "StackSummaries")
+        page, token = page_of([stack_summary(stack) for stack in found], params)
+        return drop_empty({"StackSummaries": page, "NextToken": token}, "StackSummaries")
 
     def describe_stack_events(self, params: Params, call: Call) -> Params:
         stack = self._stack(params.get("StackName", ""))
@@ -486,7 +506,7 @@ class Api:
         rows = self.records.events(stack.id, before=int(start) if start else None, limit=PAGE + 1)
         events = [{**document, "Timestamp": moment(document["Timestamp"])} for _, document in rows[:PAGE]]
         token = str(rows[PAGE - 1][0]) if len(rows) > PAGE else None
-        return _drop_empty({"StackEvents": events, "NextToken": token}, "StackEvents")
+        return drop_empty({"StackEvents": events, "NextToken": token}, "StackEvents")
 
     def describe_stack_resource(self, params: Params, call: Call) -> Params:
         stack = self._stack(params["StackName"])
@@ -494,9 +514,7 @@ class Api:
         if found is None:
             text = f"Resource {params['LogicalResourceId']} does not exist for stack {stack.name}"
             raise AwsError("ValidationError", text)
-        import json
-
-        shape = _resource_shape(stack, found, "LastUpdatedTimestamp")
+        shape = resource_shape(stack, found, "LastUpdatedTimestamp")
         shape["Metadata"] = json.dumps(found.metadata)
         return {"StackResourceDetail": shape}
 
@@ -509,7 +527,7 @@ class Api:
         found = [item for item in self.records.resources(stack.id).values() if wanted in (None, item.logical_id)]
         if wanted and not found:
             raise AwsError("ValidationError", f"Resource {wanted} does not exist for stack {stack.name}")
-        return {"StackResources": [_resource_shape(stack, item, "Timestamp") for item in found]}
+        return {"StackResources": [resource_shape(stack, item, "Timestamp") for item in found]}
 
     def _owner(self, physical_id: str) -> Stack:
         for stack in self.records.stacks():
@@ -520,8 +538,8 @@ class Api:
     def list_stack_resources(self, params: Params, call: Call) -> Params:
         stack = self._stack(params["StackName"])
         found = self.records.resources(stack.id).values()
-        page, token = _page([_resource_summary(item) for item in found], params)
-        return _drop_empty({"StackResourceSummaries": page, "NextToken": token}, "StackResourceSummaries")
+        page, token = page_of([resource_summary(item) for item in found], params)
+        return drop_empty({"StackResourceSummaries": page, "NextToken": token}, "StackResourceSummaries")
 
     def get_template(self, params: Params, call: Call) -> Params:
         processed = params.get("TemplateStage") == "Processed"
@@ -537,24 +555,20 @@ class Api:
             if stack.status == REVIEW:
                 raise missing(params["StackName"])
         if processed and transforms.declared(parse(body)):
-            import json
-
             body = json.dumps(template)
         return {"TemplateBody": body, "StagesAvailable": stages}
 
     def get_template_summary(self, params: Params, call: Call) -> Params:
-        if params.get("StackName"):
-            body = self._stack(params["StackName"]).body
-        else:
-            body = self.prepare.body(params)
+        stack_name = params.get("StackName")
+        body = self._stack(stack_name).body if stack_name else self.prepare.body(params)
         source = parse(body)
         check_sections(source)
         kinds = sorted(
             {str(item.get("Type")) for item in source.get("Resources", {}).values() if isinstance(item, dict)}
         )
         capabilities, reason = self._capabilities(source)
-        return _drop_empty({
-            "Parameters": [_declaration(name, item) for name, item in source.get("Parameters", {}).items()],
+        return drop_empty({
+            "Parameters": [declaration(name, item) for name, item in source.get("Parameters", {}).items()],
             "Description": source.get("Description"),
             "Capabilities": capabilities,
             "CapabilitiesReason": reason,
@@ -578,8 +592,8 @@ class Api:
             check.shape(source, body)
         capabilities, reason = self._capabilities(source)
         declared = source.get("Parameters", {})
-        return _drop_empty({
-            "Parameters": [_brief_declaration(name, item) for name, item in declared.items()],
+        return drop_empty({
+            "Parameters": [brief_declaration(name, item) for name, item in declared.items()],
             "Description": source.get("Description"),
             "Capabilities": capabilities,
             "CapabilitiesReason": reason,
@@ -589,23 +603,23 @@ class Api:
     def list_exports(self, params: Params, call: Call) -> Params:
         found = [{"ExportingStackId": stack.id, "Name": name, "Value": value}
                  for name, (stack, value) in sorted(exports(self.records.stacks()).items())]  # fmt: skip
-        page, token = _page(found, params)
-        return _drop_empty({"Exports": page, "NextToken": token}, "Exports")
+        page, token = page_of(found, params)
+        return drop_empty({"Exports": page, "NextToken": token}, "Exports")
 
     def list_imports(self, params: Params, call: Call) -> Params:
         name = params["ExportName"]
         users = importers(self.records, name)
         if not users:
             raise AwsError("ValidationError", f"Export '{name}' is not imported by any stack.")
-        page, token = _page(users, params)
-        return _drop_empty({"Imports": page, "NextToken": token}, "Imports")
+        page, token = page_of(users, params)
+        return drop_empty({"Imports": page, "NextToken": token}, "Imports")
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
     def set_stack_policy(self, params: Params, call: Call) -> Params:
         with self._lock:
             stack = self._stack(params["StackName"])
-            self.records.save(replace(stack, policy=_policy_body(params)))
+            self.records.save(replace(stack, policy=policy_body(params)))
         return {}
 
     def get_stack_policy(self, params: Params, call: Call) -> Params:
@@ -644,193 +658,6 @@ def _after_change_set(params: Params, kind: str) -> str:
     if wanted == "DELETE" and kind != "CREATE":
         raise AwsError("ValidationError", "OnStackFailure DELETE can only be used with change sets of type CREATE.")
     return wanted
-
-
-def _policy_body(params: Params) -> str:
-    if params.get("StackPolicyURL"):
-        raise AwsError("ValidationError", "Millpond takes StackPolicyBody, not StackPolicyURL.")
-    body = str(params.get("StackPolicyBody") or "")
-    if body:
-        _statements(body)
-    return body
-
-
-def _statements(body: str) -> list[dict[str, Any]]:
-    import json
-
-    try:
-        found = json.loads(body)["Statement"]
-        statements = found if isinstance(found, list) else [found]
-        if not all(isinstance(item, dict) and item.get("Effect") in ("Allow", "Deny") for item in statements):
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise AwsError("ValidationError", "Error validating stack policy: Invalid stack policy") from None
-    if any("Condition" in item or "NotAction" in item for item in statements):
-        raise AwsError("ValidationError", "Millpond does not carry Condition and NotAction of a stack policy yet.")
-    return statements
-
-
-def _check_policy(stack: Stack, prepared: Prepared) -> None:
-    """Refuse an update that the stack's policy denies. What no statement allows is denied (AWS docs: stack policies)."""
-    if not stack.policy:
-        return
-    statements = _statements(stack.policy)
-    for change in prepared.plan.changes:
-        action = _policy_action(change.action, change.replacement)
-        if action and not _allowed(statements, action, change.logical_id):
-            raise AwsError("ValidationError", f"Action denied by stack policy: Statement does not allow {action} on "
-                           f"LogicalResourceId/{change.logical_id}")  # fmt: skip
-
-
-def _policy_action(action: str, replacement: str) -> str:
-    if action == "Modify":
-        return "Update:Modify" if replacement == "False" else "Update:Replace"
-    return {"Remove": "Update:Delete"}.get(action, "")
-
-
-def _allowed(statements: Iterable[Mapping[str, Any]], action: str, logical_id: str) -> bool:
-    allowed = False
-    for item in statements:
-        if not _matches(item.get("Action"), action):
-            continue
-        resource = f"LogicalResourceId/{logical_id}"
-        about = not _matches(item["NotResource"], resource) if "NotResource" in item else _matches(
-            item.get("Resource"), resource)  # fmt: skip
-        if about and item["Effect"] == "Deny":
-            return False
-        allowed = allowed or about
-    return allowed
-
-
-def _matches(patterns: Any, value: str) -> bool:
-    import fnmatch
-
-    listed = patterns if isinstance(patterns, list) else [patterns]
-    return any(isinstance(item, str) and fnmatch.fnmatchcase(value, item) for item in listed)
-
-
-# --- shapes -----------------------------------------------------------------------------------------------------------
-
-
-def _shown_meanwhile(prepared: Prepared) -> dict[str, Any]:
-    """What DescribeStacks tells of a stack that is being created."""
-    return dict(prepared.target)
-
-
-def _live(item: ChangeSet) -> bool:
-    return item.execution != "EXECUTE_COMPLETE"
-
-
-def _page(items: list[Any], params: Params) -> tuple[list[Any], str | None]:
-    given = params.get("NextToken")
-    if given is not None and not given.isdigit():
-        raise AwsError("ValidationError", "Invalid NextToken")
-    start = int(given or 0)
-    end = start + PAGE
-    return items[start:end], str(end) if end < len(items) else None
-
-
-def _drop_empty(shape: Params, *kept: str) -> Params:
-    return {key: value for key, value in shape.items() if key in kept or value not in (None, "", [])}
-
-
-def _parameters(declared: Mapping[str, Mapping[str, Any]]) -> list[Params]:
-    found = []
-    for name, item in declared.items():
-        shown: Params = {"ParameterKey": name, "ParameterValue": "****" if item["secret"] else item["value"]}
-        if item.get("resolved") is not None and not item["secret"]:
-            shown["ResolvedValue"] = item["resolved"]
-        found.append(shown)
-    return found
-
-
-def _stack_shape(stack: Stack) -> Params:
-    return _drop_empty({
-        "StackId": stack.id,
-        "StackName": stack.name,
-        "ChangeSetId": stack.change_set_id,
-        "Description": text(stack.template.get("Description", "")),
-        "Parameters": _parameters(stack.parameters),
-        "CreationTime": moment(stack.created),
-        "DeletionTime": moment(stack.deleted) if stack.deleted else None,
-        "LastUpdatedTime": moment(stack.updated) if stack.updated else None,
-        "RollbackConfiguration": {},
-        "StackStatus": stack.status,
-        "StackStatusReason": stack.reason,
-        "DisableRollback": stack.disable_rollback,
-        "NotificationARNs": stack.notification_arns,
-        "TimeoutInMinutes": stack.timeout_minutes,
-        "Capabilities": stack.capabilities,
-        "Outputs": stack.outputs,
-        "RoleARN": stack.role_arn,
-        "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
-        "EnableTerminationProtection": stack.protected,
-        "ParentId": stack.parent_id,
-        "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
-    }, "Tags", "NotificationARNs")  # fmt: skip
-
-
-def _stack_summary(stack: Stack) -> Params:
-    return _drop_empty({
-        "StackId": stack.id,
-        "StackName": stack.name,
-        "TemplateDescription": text(stack.template.get("Description", "")),
-        "CreationTime": moment(stack.created),
-        "LastUpdatedTime": moment(stack.updated) if stack.updated else None,
-        "DeletionTime": moment(stack.deleted) if stack.deleted else None,
-        "StackStatus": stack.status,
-        "StackStatusReason": stack.reason,
-        "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
-    })  # fmt: skip
-
-
-def _resource_summary(item: Resource) -> Params:
-    return _drop_empty({
-        "LogicalResourceId": item.logical_id,
-        "PhysicalResourceId": item.physical_id,
-        "ResourceType": item.type,
-        "LastUpdatedTimestamp": moment(item.updated),
-        "ResourceStatus": item.status,
-        "ResourceStatusReason": item.reason,
-        "DriftInformation": {"StackResourceDriftStatus": "NOT_CHECKED"},
-    })  # fmt: skip
-
-
-def _resource_shape(stack: Stack, item: Resource, stamp: str) -> Params:
-    shape = _resource_summary(item)
-    shape[stamp] = shape.pop("LastUpdatedTimestamp")
-    return {"StackId": stack.id, "StackName": stack.name, **shape}
-
-
-def _change_set_summary(item: ChangeSet) -> Params:
-    return _drop_empty({
-        "StackId": item.stack_id,
-        "StackName": item.stack_name,
-        "ChangeSetId": item.id,
-        "ChangeSetName": item.name,
-        "ExecutionStatus": item.execution,
-        "Status": item.status,
-        "StatusReason": item.reason,
-        "CreationTime": moment(item.created),
-        "Description": item.description,
-    })  # fmt: skip
-
-
-def _declaration(name: str, item: Mapping[str, Any]) -> Params:
-    rules = {"AllowedValues": [text(value) for value in item["AllowedValues"]]} if "AllowedValues" in item else {}
-    return _drop_empty({
-        "ParameterKey": name,
-        "DefaultValue": text(item["Default"]) if "Default" in item else None,
-        "ParameterType": item.get("Type", "String"),
-        "NoEcho": text(item.get("NoEcho", False)).lower() == "true",
-        "Description": item.get("Description"),
-        "ParameterConstraints": rules,
-    }, "NoEcho", "ParameterConstraints")  # fmt: skip
-
-
-def _brief_declaration(name: str, item: Mapping[str, Any]) -> Params:
-    shape = _declaration(name, item)
-    return {key: shape[key] for key in ("ParameterKey", "DefaultValue", "NoEcho", "Description") if key in shape}
 
 
 def operations(api: Api) -> dict[str, Any]:

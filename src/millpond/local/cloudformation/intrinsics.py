@@ -35,7 +35,8 @@ NO_VALUE: Final = _Marker("<no value>")
 class Scope(Protocol):
     """What names mean. `ref` and `attribute` may answer UNKNOWN; `ref` may answer NO_VALUE."""
 
-    mappings: Mapping[str, Any]
+    @property
+    def mappings(self) -> Mapping[str, Any]: ...
 
     def ref(self, name: str) -> Any: ...
 

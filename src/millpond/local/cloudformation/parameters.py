@@ -1,8 +1,9 @@
 """Parameters of a stack: declared by a template, given by a call, checked, turned into values.
 
-A value is kept as the string that was given. `Ref` of a list type is a list. An SSM type (`AWS::SSM::Parameter::Value<T>`)
-is read when the operation begins, and the resolved value is kept beside the name. A NoEcho value is never part of the
-stack's record: `Ref` gives a marker that is replaced by the value just before a provider is called (secrets.py).
+A value is kept as the string that was given. `Ref` of a list type is a list. An SSM type
+(`AWS::SSM::Parameter::Value<T>`) is read when the operation begins, and the resolved value is kept beside the name. A
+NoEcho value is never part of the stack's record: `Ref` gives a marker that is replaced by the value just before a
+provider is called (dynamic.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compare a resource as it stands with what the template wants: nothing, update or replace; and a stack's change set.
 
-Which properties force a replacement is the public schema's word (`createOnlyProperties`), plus the property that carries
-the name. A property with a value that is known only after deploy may change: a change set says so, and the executor,
-for whom every value is known, decides.
+Which properties force a replacement is the public schema's word (`createOnlyProperties`), plus the property that
+carries the name. A property with a value that is known only after deploy may change: a change set says so, and the
+executor, for whom every value is known, decides.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One resource of a stack as it stands. `properties` is what the provider last achieved, dynamic references kept."""
+    """One resource of a stack as it stands. `properties`: what the provider last achieved, dynamic references kept."""
 
     logical_id: str
     type: str

@@ -177,7 +177,9 @@ class Steps:
         task.physical_id = ""
         if found is None:
             return
-        if have is not None and identity(replace(have, physical_id=found, properties=task.properties)) == identity(have):
+        if have is not None and identity(replace(have, physical_id=found, properties=task.properties)) == identity(
+            have
+        ):
             raise ProviderError("CloudFormation cannot update a stack when a custom-named resource requires replacing. "
                                 f"Rename {found} and update the stack again.")  # fmt: skip
         raise ProviderError(

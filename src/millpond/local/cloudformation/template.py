@@ -48,11 +48,11 @@ def malformed(message: str) -> AwsError:
 _Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where the wheel has it
 
 
-class Loader(_Fast):
+class Loader(_Fast):  # type: ignore[misc]
     """A safe loader with CloudFormation's tags, strings for dates, and no duplicate keys."""
 
 
-class Composer(_Fast):
+class Composer(_Fast):  # type: ignore[misc]
     """Only for lines."""
 
 

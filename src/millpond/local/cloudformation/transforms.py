@@ -1,6 +1,6 @@
 """Transforms: what happens to a template before it is evaluated.
 
-`AWS::LanguageExtensions` (Fn::ForEach; Fn::Length and Fn::ToJsonString are functions like the others, see intrinsics.py)
+`AWS::LanguageExtensions` (Fn::ForEach; Fn::Length and Fn::ToJsonString are functions like the others, intrinsics.py)
 runs first, then SAM (`AWS::Serverless-2016-10-31`) by aws-sam-translator, imported when it is first needed.
 `AWS::Include` and macros are refused by name.
 """
@@ -41,10 +41,8 @@ def apply(template: dict[str, Any], parameters: Mapping[str, Any], region: str) 
     names = declared(template)
     unknown = [name for name in names if name not in (SAM, LANGUAGE)]
     if unknown:
-        raise AwsError(
-            "ValidationError",
-            f"No transform named {unknown[0]} found: Millpond carries {SAM} and {LANGUAGE}, no macros and no AWS::Include.",
-        )
+        carried = f"Millpond carries {SAM} and {LANGUAGE}, no macros and no AWS::Include."
+        raise AwsError("ValidationError", f"No transform named {unknown[0]} found: {carried}")
     if "Globals" in template and SAM not in names:
         raise AwsError("ValidationError", "Invalid template property or properties [Globals]")
     if LANGUAGE in names:
@@ -58,12 +56,9 @@ def _sam(template: dict[str, Any], parameters: Mapping[str, Any], region: str) -
     import copy
 
     import boto3
+    from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.parser.parser import Parser
-    from samtranslator.sdk.parameter import SamParameterValues  # noqa: F401 - fails here when the package changed
     from samtranslator.translator.translator import Translator
-    from samtranslator.validator.validator import SamTemplateValidator  # noqa: F401
-
-    from samtranslator.model.exceptions import InvalidDocumentException  # isort: skip
 
     policies = {name: f"arn:aws:iam::aws:policy/{name}" for name in ACCOUNT_POLICIES}
     policies |= {name: f"arn:aws:iam::aws:policy/service-role/{name}" for name in SERVICE_POLICIES}
