@@ -21,6 +21,7 @@ it puts a message in the inbox, calls `wake()` and returns at once; the loop act
     engine.task_failed(token, error, cause, phase="run")   # phase: schedule | start | submit | run, picks the event
     engine.task_timed_out(token, error="States.Timeout", cause=None)
     engine.task_heartbeat(token)                      # re-arms HeartbeatSeconds
+    engine.close()                                    # run_until_idle returns after its present round
     engine.pending(token) -> TaskCall | None          # is this token still waited for? (a dictionary look-up)
 
 A message for a token that is not pending is dropped: late results of stopped or timed-out tasks are normal. The

@@ -85,19 +85,20 @@ class Ledger:
 
 
 class Timer:
-    """One entry of the timer heap; `cancel` is enough to forget it."""
+    """One entry of the timer heap. `cancel` is enough to forget it: it lets go of the run; the heap drops it later."""
 
     __slots__ = ("due", "frame", "kind", "run")
 
     def __init__(self, due: float, kind: str, run: Run, frame: Frame | None) -> None:
-        self.due, self.kind, self.run, self.frame = due, kind, run, frame
+        self.due, self.kind, self.frame = due, kind, frame
+        self.run: Run | None = run
 
     @property
     def alive(self) -> bool:
-        return self.kind != ""
+        return self.run is not None
 
     def cancel(self) -> None:
-        self.kind = ""
+        self.run = self.frame = None
 
 
 class TaskState:

@@ -51,6 +51,7 @@ SLICE = 200
 
 EXPRESS_SECONDS = 300.0
 _PROGRAMS = 256
+_FEW_TIMERS = 4_096
 _EMPTY = Machine(start_at="Empty", states={"Empty": Succeed()})
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class Engine:
         self._timers: list[tuple[float, int, Timer]] = []  # by the monotonic clock
         self._alarms: list[tuple[float, int, Timer]] = []  # by wall time
         self._armed = 0
+        self._sweep_at = _FEW_TIMERS
+        self._closing = False
         self._programs: OrderedDict[int, tuple[Machine, Program]] = OrderedDict()
 
     # ------------------------------------------------------------------------------------- from outside, any thread
@@ -131,6 +134,11 @@ class Engine:
         """The call that waits for this token, None where nobody does."""
         frame = self._tokens.get(token)
         return frame.task.call if frame is not None and frame.task is not None else None
+
+    def close(self) -> None:
+        """Let `run_until_idle` return after its present round, whatever is ready; the store has all for a restart."""
+        self._closing = True
+        self._wake()
 
     def running(self) -> int:
         """How many executions are in memory."""
@@ -177,8 +185,8 @@ class Engine:
         return min(waits) if waits else None
 
     def run_until_idle(self) -> None:
-        """Work until no message waits, no timer is due and no frame is ready."""
-        while self.run_round():
+        """Work until no message waits, no timer is due and no frame is ready, or until `close` was called."""
+        while not self._closing and self.run_round():
             pass
 
     def run_round(self) -> bool:
@@ -565,30 +573,37 @@ class Engine:
     def arm(self, run: Run, frame: Frame | None, kind: str, seconds: float) -> Timer:
         """A timer so many seconds from now, by the monotonic clock."""
         timer = Timer(self.clock.monotonic() + seconds, kind, run, frame)
-        self._armed += 1
-        heapq.heappush(self._timers, (timer.due, self._armed, timer))
+        self._push(self._timers, timer)
         if frame is not None:
             frame.timers.append(timer)
         return timer
 
+    def _push(self, heap: list[tuple[float, int, Timer]], timer: Timer) -> None:
+        self._armed += 1
+        heapq.heappush(heap, (timer.due, self._armed, timer))
+        if len(self._timers) + len(self._alarms) > self._sweep_at:
+            for each in (self._timers, self._alarms):
+                each[:] = [entry for entry in each if entry[2].alive]
+                heapq.heapify(each)
+            self._sweep_at = max(_FEW_TIMERS, 2 * (len(self._timers) + len(self._alarms)))
+
     def _arm_at(self, frame: Frame, kind: str, at: float) -> None:
         """A timer at a wall time."""
         timer = Timer(at, kind, frame.run, frame)
-        self._armed += 1
-        heapq.heappush(self._alarms, (at, self._armed, timer))
+        self._push(self._alarms, timer)
         frame.timers.append(timer)
 
     def _fire_timers(self) -> None:
         for heap, now in ((self._timers, self.clock.monotonic()), (self._alarms, self.clock.now())):
             while heap and heap[0][0] <= now:
                 timer = heapq.heappop(heap)[2]
-                if timer.alive and not timer.run.ended:
-                    self._guarded(timer.run, partial(self._fire, timer))
+                if timer.run is not None and not timer.run.ended:
+                    self._guarded(timer.run, partial(self._fire, timer, timer.run))
 
-    def _fire(self, timer: Timer) -> None:
+    def _fire(self, timer: Timer, run: Run) -> None:
         frame = timer.frame
         if frame is None:
-            self.end(timer.run, "TIMED_OUT", 0)
+            self.end(run, "TIMED_OUT", 0)
             return
         match timer.kind:
             case "wake":

@@ -19,8 +19,6 @@ from millpond.engine.node import Call
 if TYPE_CHECKING:
     from millpond.engine.run import Engine
 
-LONGEST_TASK = 99_999_999
-
 
 def kind_of(resource: str) -> tuple[TaskKind, str, str]:
     """(kind, service, action) of a resource ARN: `arn:aws:states:::glue:startJobRun.sync` is a `service`, `glue`,
@@ -104,8 +102,6 @@ def _scheduled(call: TaskCall) -> dict[str, Json]:
         more["resource"] = call.resource
     if call.timeout is not None:
         more["timeoutInSeconds"] = int(call.timeout)
-    elif call.kind == "activity":
-        more["timeoutInSeconds"] = LONGEST_TASK
     if call.heartbeat is not None:
         more["heartbeatInSeconds"] = int(call.heartbeat)
     if call.role is not None:

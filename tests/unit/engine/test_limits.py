@@ -425,3 +425,27 @@ def test_a_full_disk_loses_nothing(failing: str) -> None:
     drive(engine, tasks, clock, store, start)
     assert store.ended[start.execution].output == '{"ok":true}'
     assert [event.id for event in store.events[start.execution]] == list(range(1, 9))
+
+
+def test_timers_that_nobody_needs_are_forgotten() -> None:
+    clock, tasks, store = FakeClock(), FakeTasks(), MemoryStore()
+    tasks.on(GLUE).succeed({})
+    engine = Engine(clock, tasks, store)
+    tasks.attach(engine, clock)
+    machine = from_json(one({"Type": "Task", "Resource": GLUE, "TimeoutSeconds": 86_400}))
+    for number in range(6_000):
+        start = start_of(machine, {}, f"e{number}", clock.now(), True, False)
+        engine.start(start)
+        drive(engine, tasks, clock, store, start)
+    assert len(engine._timers) <= 4_097 and engine.next_timer() is None
+
+
+def test_close_interrupts_a_loop_that_never_ends() -> None:
+    clock, store = FakeClock(), MemoryStore()
+    engine = Engine(clock, FakeTasks(), store)
+    machine = from_json({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}})
+    engine.start(start_of(machine, {}, "forever", clock.now(), False, True))
+    append = store.append
+    store.append = lambda batch: (append(batch), engine.close())  # type: ignore[method-assign]
+    engine.run_until_idle()
+    assert engine.running() == 1
