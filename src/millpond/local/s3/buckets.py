@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS s3_buckets (
 CREATE TABLE IF NOT EXISTS s3_configurations (
     bucket TEXT NOT NULL, kind TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (bucket, kind)) WITHOUT ROWID;
 """
+
+HIDDEN = re.compile(r"awslambda-[a-z0-9-]+-tasks")  # where Lambda keeps its zips; on AWS it is not the account's
 
 OWNER_ID = "6d696c6c706f6e6400000000000000000000000000000000000000000000beef"[:64]
 OWNER: Tree = (("ID", OWNER_ID), ("DisplayName", "millpond"))
@@ -136,7 +139,11 @@ class Buckets:
 
     def all(self) -> list[Bucket]:
         rows = self.store.read("SELECT * FROM s3_buckets ORDER BY name")
-        return [Bucket(*row) for row in rows if (self.objects.root / row["name"]).is_dir()]
+        return [
+            Bucket(*row)
+            for row in rows
+            if (self.objects.root / row["name"]).is_dir() and not HIDDEN.fullmatch(row["name"])
+        ]
 
     # Operations
 

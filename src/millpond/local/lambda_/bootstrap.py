@@ -1,0 +1,191 @@
+"""The process that runs a Python function: our side of Lambda's Runtime API, with the standard library alone.
+
+Started as a script by workers.py, never imported by the endpoint. It asks its own listener for work, calls the handler
+and posts the result or the error, in the words of AWS's Python runtime. It ends when its listener goes away: the read
+end of a pipe (its number is the first argument) closes when the endpoint dies, and takes the whole process group along.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable
+from decimal import Decimal
+
+API = "/2018-06-01/runtime"
+OWN = os.path.abspath(__file__)
+
+
+class Fault(Exception):
+    """An error of the runtime's own, with AWS's name for it."""
+
+    def __init__(self, kind: str, message: str, trace: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.kind, self.trace = kind, trace or []
+
+
+class Context:
+    """What a handler gets as its second argument."""
+
+    def __init__(self, headers: http.client.HTTPMessage) -> None:
+        env = os.environ
+        self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
+        self.function_name = env["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = env["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self.log_group_name = env["AWS_LAMBDA_LOG_GROUP_NAME"]
+        self.log_stream_name = env["AWS_LAMBDA_LOG_STREAM_NAME"]
+        self.identity = types.SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
+        self.client_context = _client_context(headers.get("Lambda-Runtime-Client-Context"))
+        self._deadline = int(headers["Lambda-Runtime-Deadline-Ms"])
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, self._deadline - int(time.time() * 1000))
+
+    def log(self, message: object) -> None:
+        sys.stdout.write(str(message))
+
+
+def _client_context(text: str | None) -> object:
+    if not text:
+        return None
+    found = json.loads(text)
+    return types.SimpleNamespace(
+        custom=found.get("custom"), env=found.get("env"), client=types.SimpleNamespace(**(found.get("client") or {}))
+    )
+
+
+class LogRecords(logging.Handler):
+    """Records as Lambda prints them. A record of many lines stays one event: its line ends travel as \\r."""
+
+    request_id = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        text = f"[{record.levelname}]\t{moment}\t{self.request_id}\t{self.format(record)}"
+        sys.stdout.write(text.replace("\n", "\r") + "\n")
+
+
+def load(handler: str) -> Callable[[object, object], object]:
+    """The handler named `module.function` or `folder/module.function`."""
+    module_name, dot, function = handler.rpartition(".")
+    if not dot:
+        raise Fault(
+            "Runtime.MalformedHandlerName",
+            f"Bad handler '{handler}': not enough values to unpack (expected 2, got 1)",
+        )
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}") from None
+    except SyntaxError as error:
+        where = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}\n']
+        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", where) from None
+    try:
+        found: Callable[[object, object], object] = getattr(module, function)
+        return found
+    except AttributeError:
+        raise Fault("Runtime.HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'") from None
+
+
+def described(error: BaseException, request_id: str = "") -> dict[str, object]:
+    """An error as the Runtime API takes it; frames of this file and of the import machinery are left out."""
+    if isinstance(error, Fault):
+        kind, frames = error.kind, error.trace
+    else:
+        kind = type(error).__name__
+        shown = [f for f in traceback.extract_tb(error.__traceback__) if not _internal(f.filename)]
+        frames = traceback.format_list(shown)
+    return {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": frames}
+
+
+def _internal(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or os.path.abspath(filename) in (OWN, importlib.__file__)
+
+
+def report(error: dict[str, object]) -> None:
+    """The error in the function's log, as one event."""
+    lines = f"[ERROR] {error['errorType']}: {error['errorMessage']}"
+    if error["stackTrace"]:
+        lines += "\nTraceback (most recent call last):\n" + "".join(error["stackTrace"]).rstrip()  # type: ignore[arg-type]
+    print(lines.replace("\n", "\r"), flush=True)
+
+
+def encoded(result: object) -> bytes:
+    def other(value: object) -> object:
+        if isinstance(value, Decimal):
+            return int(value) if value == value.to_integral_value() else float(value)
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+    try:
+        return json.dumps(result, default=other, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+
+
+class Runtime:
+    """The loop: next, handler, response."""
+
+    def __init__(self) -> None:
+        self._connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        self._logs = LogRecords()
+        logging.getLogger().addHandler(self._logs)
+
+    def post(self, path: str, body: bytes, kind: str = "") -> None:
+        headers = {"Content-Type": "application/json"}
+        if kind:
+            headers["Lambda-Runtime-Function-Error-Type"] = kind
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._connection.request("POST", API + path, body, headers)
+        self._connection.getresponse().read()
+
+    def fail(self, path: str, error: BaseException, request_id: str = "") -> None:
+        told = described(error, request_id)
+        report(told)
+        self.post(path, json.dumps(told).encode(), str(told["errorType"]))
+
+    def run(self) -> None:
+        try:
+            handler = load(os.environ["_HANDLER"])
+        except Exception as error:
+            self.fail("/init/error", error)
+            sys.exit(1)
+        while True:
+            self._connection.request("GET", API + "/invocation/next")
+            answer = self._connection.getresponse()
+            self.one(handler, answer.headers, answer.read())
+
+    def one(self, handler: Callable[[object, object], object], headers: http.client.HTTPMessage, body: bytes) -> None:
+        request_id = self._logs.request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        if trace := headers.get("Lambda-Runtime-Trace-Id"):
+            os.environ["_X_AMZN_TRACE_ID"] = trace
+        try:
+            result = encoded(handler(json.loads(body), Context(headers)))
+        except Exception as error:
+            self.fail(f"/invocation/{request_id}/error", error, request_id)
+        else:
+            self.post(f"/invocation/{request_id}/response", result)
+
+
+def die_with(pipe: int) -> None:
+    """Wait for the endpoint's end, then end everything of this worker."""
+    os.read(pipe, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=die_with, args=(int(sys.argv[1]),), daemon=True).start()
+    sys.path[:0] = json.loads(os.environ.pop("MILLPOND_PATH"))
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    Runtime().run()

@@ -1,0 +1,385 @@
+"""Invoke: synchronous on a warm worker, asynchronous through a durable queue with retries and destinations.
+
+An asynchronous event is a row until it has succeeded or is given up (after two retries, one and two minutes later by
+the endpoint's clock); a killed endpoint finds it again. So a function may see an event twice, as on AWS.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import importlib.util
+import json
+import logging
+import random
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from millpond.local import processes
+from millpond.local.lambda_ import names
+from millpond.local.lambda_.functions import Functions, Version
+from millpond.local.lambda_.layers import Layers
+from millpond.local.lambda_.names import Name
+from millpond.local.lambda_.package import invalid
+from millpond.local.lambda_.workers import Busy, Invocation, Pools, Sandbox
+from millpond.local.service import AwsError, Call, Operation, unsupported
+
+log = logging.getLogger(__name__)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS lambda_events (
+    id TEXT PRIMARY KEY, function TEXT NOT NULL, qualifier TEXT, payload BLOB NOT NULL, attempt INTEGER NOT NULL,
+    created REAL NOT NULL, due REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS lambda_events_due ON lambda_events (due);
+CREATE TABLE IF NOT EXISTS lambda_event_configs (
+    function TEXT NOT NULL, qualifier TEXT NOT NULL, config TEXT NOT NULL, modified REAL NOT NULL,
+    PRIMARY KEY (function, qualifier)) WITHOUT ROWID;
+"""
+
+MAX_PAYLOAD = {"RequestResponse": 6_291_556, "Event": 1_048_576}  # bytes, AWS
+CONCURRENCY = 4  # workers of a function without reserved concurrency; callers wait for one
+RETRY_SECONDS = (60.0, 120.0)
+MAX_AGE = 6 * 3600.0
+ASYNC_THREADS = 4
+REAP_SECONDS = 30.0
+
+# What AWS's Python runtimes bring along; everything else a function must bring itself.
+RUNTIME_MODULES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
+
+
+class Invoker:
+    """See the module's docstring."""
+
+    schema = SCHEMA
+
+    def __init__(self, functions: Functions, layers: Layers) -> None:
+        self.functions, self.layers = functions, layers
+        self.endpoint, self.store = functions.endpoint, functions.store
+        self.pools = Pools(self._log)
+        self._wake = threading.Event()
+        self._closing = False
+        self._threads = concurrent.futures.ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="lambda async")
+        self._taken: set[str] = set()
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "Invoke": self.invoke,
+            "PutFunctionEventInvokeConfig": self.put_event_config,
+            "UpdateFunctionEventInvokeConfig": self.update_event_config,
+            "GetFunctionEventInvokeConfig": self.get_event_config,
+            "DeleteFunctionEventInvokeConfig": self.delete_event_config,
+        }
+
+    def start(self) -> None:
+        runtime = self.endpoint.folder("lambda", "runtime")
+        for module in RUNTIME_MODULES:
+            _link_module(module, runtime)
+        threading.Thread(target=self._work, name="lambda queue", daemon=True).start()
+
+    def stop(self) -> None:
+        self._closing = True
+        self._wake.set()
+        self.pools.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _log(self, group: str, stream: str, events: Any) -> None:
+        if logs := self.endpoint.services.get("logs"):
+            logs.write(group, stream, events)  # type: ignore[attr-defined]
+
+    # The operation
+
+    def invoke(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        name = names.parse(params["FunctionName"], params.get("Qualifier"))
+        kind = params.get("InvocationType", "RequestResponse")
+        version = self._choose(name)
+        payload = _payload(params.get("Payload"), kind)
+        if params.get("DurableExecutionName") or params.get("TenantId"):
+            raise unsupported("lambda", "Invoke with DurableExecutionName or TenantId")
+        if kind == "DryRun":
+            return {"StatusCode": 204, "ExecutedVersion": version.version}
+        if kind == "Event":
+            self._enqueue(name, payload)
+            return {"StatusCode": 202}
+        done, tail = self._run(version, name, payload, str(uuid.uuid4()), _context(params.get("ClientContext")))
+        answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": version.version, "Payload": done.payload}
+        if done.error:
+            answer["FunctionError"] = "Unhandled"
+        if params.get("LogType") == "Tail":
+            answer["LogResult"] = base64.b64encode(tail).decode()
+        return answer
+
+    def _choose(self, name: Name) -> Version:
+        """The version of a name; of an alias with weights, by chance."""
+        at = random.random()
+        for version, share in self.functions.weights(name).items():
+            if at < share:
+                return self.functions.find(Name(name.name, version))
+            at -= share
+        return self.functions.find(name)
+
+    def _run(
+        self, version: Version, name: Name, payload: bytes, request_id: str, context: str = ""
+    ) -> tuple[Invocation, bytes]:
+        """Run one event. Raises TooManyRequestsException when reserved concurrency is used up."""
+        arn = self.functions.arn(name.name, name.qualifier)
+        invocation = Invocation(request_id, payload, arn, context)
+        reserved = self.functions.concurrency(name.name)
+        limit = CONCURRENCY if reserved is None else reserved
+        try:
+            tail = self.pools.run(self._sandbox(version), invocation, limit=limit, wait=reserved is None)
+        except Busy:
+            why = "ReservedFunctionConcurrentInvocationLimitExceeded"
+            raise AwsError("TooManyRequestsException", "Rate Exceeded.", status=429, Type="User", Reason=why) from None
+        return invocation, tail
+
+    def _sandbox(self, version: Version) -> Sandbox:
+        config, folder = version.config, self.functions.folder(version)
+        runtime = str(self.endpoint.folder("lambda", "runtime"))
+        group = config["LoggingConfig"].get("LogGroup") or f"/aws/lambda/{version.function}"
+        return Sandbox(
+            function=version.function,
+            version=version.version,
+            arn=self.functions.arn(version.function),
+            handler=config["Handler"],
+            code=folder,
+            path=(str(folder), *self.layers.module_path(config), runtime),
+            env=self._environment(version, folder, runtime),
+            timeout=float(config["Timeout"]),
+            memory=config["MemorySize"],
+            log_group=group,
+            key=f"{version.function}|{version.version}|{config['RevisionId']}",
+        )
+
+    def _environment(self, version: Version, folder: Path, runtime: str) -> dict[str, str]:
+        config = version.config
+        access_key, secret_key = self.endpoint.key(f"lambda/{version.function}")
+        env = processes.environment(
+            home=self.endpoint.folder("lambda", "home", version.function),
+            url=self.endpoint.url,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=self.endpoint.region,
+            extra=config.get("Environment", {}).get("Variables", {}),
+        )
+        env.pop("PYTHONUNBUFFERED", None)  # the bootstrap buffers by the line
+        tools = [str(layer / "bin") for layer in self.layers.folders(config) if (layer / "bin").is_dir()]
+        return env | {
+            "PATH": ":".join([*tools, env.get("PATH", "/usr/bin:/bin")]),
+            "TZ": env["TZ"] if "TZ" in config.get("Environment", {}).get("Variables", {}) else ":UTC",
+            "PYTHONPATH": runtime,
+            "_HANDLER": config["Handler"],
+            "LAMBDA_TASK_ROOT": str(folder),
+            "LAMBDA_RUNTIME_DIR": runtime,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_FUNCTION_NAME": version.function,
+            "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
+        }
+
+    # Asynchronous invocation
+
+    def _enqueue(self, name: Name, payload: bytes) -> None:
+        now = time.time()
+        with self.store.write() as db:
+            db.execute(
+                "INSERT INTO lambda_events (id, function, qualifier, payload, attempt, created, due)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?)",
+                (str(uuid.uuid4()), name.name, name.qualifier, payload, now, now),
+            )
+        self._wake.set()
+
+    def _work(self) -> None:
+        """Hand due events to threads; look after idle workers."""
+        reaped = time.monotonic()
+        while not self._closing:
+            self._wake.clear()
+            now = time.time()
+            rows = self.store.read("SELECT * FROM lambda_events WHERE due <= ? ORDER BY due LIMIT 100", (now,))
+            for row in rows:
+                if row["id"] not in self._taken:
+                    self._taken.add(row["id"])
+                    self._threads.submit(self._attempt, dict(row))
+            coming = self.store.one("SELECT MIN(due) AS due FROM lambda_events WHERE due > ?", (now,))
+            pause = coming["due"] - now if coming and coming["due"] else REAP_SECONDS
+            self._wake.wait(min(pause, REAP_SECONDS))
+            if time.monotonic() - reaped > REAP_SECONDS:
+                reaped = time.monotonic()
+                self.pools.reap()
+
+    def _attempt(self, event: dict[str, Any]) -> None:
+        try:
+            self._try(event)
+        except Exception:
+            log.exception("the asynchronous event %s of %s failed", event["id"], event["function"])
+        finally:
+            self._taken.discard(event["id"])
+            self._wake.set()
+
+    def _try(self, event: dict[str, Any]) -> None:
+        name = Name(event["function"], event["qualifier"])
+        config = self._event_config(name)
+        try:
+            version = self._choose(name)
+            done, _ = self._run(version, name, event["payload"], event["id"])
+        except AwsError as error:
+            if error.code == "TooManyRequestsException" and not self._closing:
+                self._later(event, 1.0, count=False)
+            elif error.code == "ResourceNotFoundException":
+                self._forget(event)
+            return
+        if self._closing and done.error:
+            return  # ended by our own end: the next start tries it again
+        retries = config.get("MaximumRetryAttempts", len(RETRY_SECONDS))
+        old = time.time() - event["created"] > config.get("MaximumEventAgeInSeconds", MAX_AGE)
+        if done.error and event["attempt"] < retries and not old:
+            self._later(event, RETRY_SECONDS[min(event["attempt"], 1)], count=True)
+            return
+        self._forget(event)
+        self._tell(event, version, name, done, config)
+
+    def _later(self, event: Mapping[str, Any], seconds: float, *, count: bool) -> None:
+        due = time.time() + self.endpoint.clock.seconds(seconds)
+        with self.store.write() as db:
+            sql = "UPDATE lambda_events SET due = ?, attempt = attempt + ? WHERE id = ?"
+            db.execute(sql, (due, int(count), event["id"]))
+
+    def _forget(self, event: Mapping[str, Any]) -> None:
+        with self.store.write() as db:
+            db.execute("DELETE FROM lambda_events WHERE id = ?", (event["id"],))
+
+    def _tell(
+        self, event: Mapping[str, Any], version: Version, name: Name, done: Invocation, config: Mapping[str, Any]
+    ) -> None:
+        """Send the outcome to the destination and, after a failure, the event to the dead letter queue."""
+        letter = version.config.get("DeadLetterConfig", {}).get("TargetArn")
+        if done.error and letter:
+            self._send(letter, event["payload"].decode(), version)
+        to = config.get("DestinationConfig", {}).get("OnFailure" if done.error else "OnSuccess", {}).get("Destination")
+        if not to:
+            return
+        answered = {"statusCode": 200, "executedVersion": version.version}
+        record = {
+            "version": "1.0",
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+            "requestContext": {
+                "requestId": event["id"],
+                "functionArn": self.functions.arn(name.name, name.version),
+                "condition": "RetriesExhausted" if done.error else "Success",
+                "approximateInvokeCount": event["attempt"] + 1,
+            },
+            "requestPayload": json.loads(event["payload"]),
+            "responseContext": answered | ({"functionError": "Unhandled"} if done.error else {}),
+            "responsePayload": json.loads(done.payload or b"null"),
+        }
+        self._send(to, json.dumps(record), version)
+
+    def _send(self, arn: str, text: str, version: Version) -> None:
+        service, resource = arn.split(":")[2], arn.split(":")[-1]
+        match service:
+            case "sqs":
+                sqs = self.endpoint.client("sqs")
+                sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=resource)["QueueUrl"], MessageBody=text)
+            case "sns":
+                self.endpoint.client("sns").publish(TopicArn=arn, Message=text)
+            case "lambda":
+                self._enqueue(names.parse(arn), text.encode())
+            case _:
+                log.warning("%s: Millpond does not deliver to %s", version.function, arn)
+
+    # Settings of asynchronous invocation
+
+    def put_event_config(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        return self._keep_event_config(params, {})
+
+    def update_event_config(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        self.get_event_config(params, call)
+        name = names.parse(params["FunctionName"], params.get("Qualifier"))
+        return self._keep_event_config(params, self._event_config(name))
+
+    def _keep_event_config(self, params: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        name = names.parse(params["FunctionName"], params.get("Qualifier"))
+        self.functions.find(name)
+        members = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+        config = {**before, **{member: params[member] for member in members if member in params}}
+        for destination in config.get("DestinationConfig", {}).values():
+            arn = destination.get("Destination", "")
+            if arn and arn.split(":")[2:3] not in (["sqs"], ["sns"], ["lambda"]):
+                raise unsupported("lambda", f"the destination {arn}")
+        with self.store.write() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO lambda_event_configs (function, qualifier, config, modified)"
+                " VALUES (?, ?, ?, ?)",
+                (name.name, name.version, json.dumps(config), time.time()),
+            )
+        return self.get_event_config(params, Call("lambda", "", self.endpoint.region))
+
+    def _event_config(self, name: Name) -> dict[str, Any]:
+        sql = "SELECT config FROM lambda_event_configs WHERE function = ? AND qualifier = ?"
+        row = self.store.one(sql, (name.name, name.version))
+        return json.loads(row["config"]) if row else {}
+
+    def get_event_config(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        name = names.parse(params["FunctionName"], params.get("Qualifier"))
+        sql = "SELECT config, modified FROM lambda_event_configs WHERE function = ? AND qualifier = ?"
+        row = self.store.one(sql, (name.name, name.version))
+        if row is None:
+            arn = self.functions.arn(name.name, name.version)
+            text = f"The function {arn} doesn't have an EventInvokeConfig"
+            raise AwsError("ResourceNotFoundException", text, status=404, Type="User")
+        arn = self.functions.arn(name.name, name.version)
+        return {"FunctionArn": arn, "LastModified": row["modified"], **json.loads(row["config"])}
+
+    def delete_event_config(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        name = names.parse(params["FunctionName"], params.get("Qualifier"))
+        self.functions.find(name)
+        with self.store.write() as db:
+            sql = "DELETE FROM lambda_event_configs WHERE function = ? AND qualifier = ?"
+            db.execute(sql, (name.name, name.version))
+        return {}
+
+
+def _payload(given: Any, kind: str) -> bytes:
+    body = given.read() if hasattr(given, "read") else given
+    body = body.encode() if isinstance(body, str) else bytes(body or b"") or b"{}"
+    limit = MAX_PAYLOAD.get(kind, MAX_PAYLOAD["RequestResponse"])
+    if len(body) > limit:
+        text = f"{len(body)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
+        raise AwsError("RequestTooLargeException", text, status=413, Type="User")
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        text = f"Could not parse request body into json: {error}"
+        raise AwsError("InvalidRequestContentException", text, Type="User") from None
+    return body
+
+
+def _context(given: str | None) -> str:
+    if not given:
+        return ""
+    try:
+        text = base64.b64decode(given, validate=True).decode()
+        if not isinstance(json.loads(text), dict):
+            raise ValueError(text)
+    except ValueError:
+        raise invalid("Client context must be a valid Base64-encoded JSON object.") from None
+    return json.dumps(json.loads(text))
+
+
+def _link_module(module: str, into: Path) -> None:
+    """Make one installed module visible in the runtime's folder."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"the module {module} of Lambda's runtime is not installed")
+    source = Path(spec.origin)
+    source = source.parent if source.name == "__init__.py" else source
+    link = into / source.name
+    if link.is_symlink() and link.readlink() == source:
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(source)
