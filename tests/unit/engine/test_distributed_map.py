@@ -127,3 +127,11 @@ def test_what_is_not_carried_is_refused(field: dict) -> None:
     run = simulate(definition, [])
     assert (run.status, run.error) == ("FAILED", "States.Runtime")
     assert "not carried locally" in run.cause
+
+
+def test_a_child_does_not_see_the_parents_variables() -> None:
+    inner = {"Say": {"Type": "Pass", "Parameters": {"day.$": "$day"}, "End": True}}
+    definition = machine(inner)
+    definition["StartAt"] = "Set"
+    definition["States"]["Set"] = {"Type": "Pass", "Assign": {"day": 7}, "Next": "Each"}
+    assert simulate(definition, [1]).error == "States.ExceedToleratedFailureThreshold"

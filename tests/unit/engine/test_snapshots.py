@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from millpond.asl import from_json
@@ -93,3 +95,95 @@ def test_a_damaged_snapshot_is_refused(frames: list[FrameRow], what: str) -> Non
     with pytest.raises(ValueError, match=what):
         engine.restore(Snapshot(start, 3, clock.now(), frames, []))
     assert engine.running() == 0
+
+
+# ------------------------------------------------------------------------------------------ what survives a restart
+
+
+class Survivor:
+    """An execution that is taken down and put back at will."""
+
+    def __init__(self, definition: dict, given: object = None) -> None:
+        self.clock, self.store, self.tasks = FakeClock(), MemoryStore(), FakeTasks()
+        self.start = start_of(from_json(definition), given or {}, "survivor", self.clock.now(), True, False)
+        self.engine = Engine(self.clock, self.tasks, self.store)
+        self.tasks.attach(self.engine, self.clock)
+        self.engine.start(self.start)
+        self.engine.run_until_idle()
+
+    def restart(self, seconds: float = 0.0) -> None:
+        self.clock.advance(seconds)
+        self.tasks = FakeTasks()
+        self.tasks.on(GLUE).hang()
+        self.engine = Engine(self.clock, self.tasks, self.store)
+        self.tasks.attach(self.engine, self.clock)
+        self.engine.restore(self.store.snapshot(self.start))
+        self.engine.run_until_idle()
+
+    def types(self) -> list[str]:
+        return [event.type for event in self.store.events[self.start.execution]]
+
+    @property
+    def token(self) -> str:
+        (frame,) = self.store.frames[self.start.execution].values()
+        return json.loads(frame.text)["task"]["token"]
+
+
+GLUE = "arn:aws:states:::glue:startJobRun.sync"
+
+
+def one(**state: object) -> dict:
+    return {"StartAt": "One", "States": {"One": {"End": True, **state}}}
+
+
+def test_a_wait_goes_on_for_what_is_left() -> None:
+    survivor = Survivor(one(Type="Wait", Seconds=100))
+    survivor.restart(30)
+    assert survivor.engine.next_timer() == pytest.approx(70)
+    survivor.restart(80)
+    assert survivor.types()[-1] == "ExecutionSucceeded"
+
+
+def test_retries_go_on_where_they_were() -> None:
+    survivor = Survivor(one(Type="Task", Resource=GLUE, Retry=[{"ErrorEquals": ["E"], "IntervalSeconds": 10}]))
+    for wait in (10, 20, 40):
+        survivor.engine.task_failed(survivor.token, "E")
+        survivor.engine.run_until_idle()
+        survivor.restart(1)
+        assert survivor.engine.next_timer() == pytest.approx(wait - 1)
+        survivor.restart(wait)
+    survivor.engine.task_failed(survivor.token, "E")
+    survivor.engine.run_until_idle()
+    assert survivor.types().count("TaskScheduled") == 4 and survivor.types()[-1] == "ExecutionFailed"
+
+
+def test_a_submitted_task_is_resumed_with_what_it_submitted() -> None:
+    survivor = Survivor(one(Type="Task", Resource=GLUE, TimeoutSeconds=50, HeartbeatSeconds=40))
+    token = survivor.token
+    survivor.engine.task_submitted(token, {"JobRunId": "jr_1"})
+    survivor.engine.run_until_idle()
+    survivor.restart(20)
+    (call,) = survivor.tasks.calls
+    assert (call.has_submitted, call.submitted) == (True, {"JobRunId": "jr_1"})
+    assert survivor.engine.next_timer() == pytest.approx(20)
+    survivor.engine.task_heartbeat(token)
+    survivor.engine.run_until_idle()
+    assert survivor.engine.next_timer() == pytest.approx(30)
+    survivor.engine.task_submitted(token, {"JobRunId": "jr_1"})
+    survivor.engine.task_succeeded(token, "done")
+    survivor.engine.run_until_idle()
+    assert survivor.types()[3:] == [
+        "TaskStarted",
+        "TaskSubmitted",
+        "TaskSucceeded",
+        "TaskStateExited",
+        "ExecutionSucceeded",
+    ]
+
+
+def test_the_machines_own_timeout_survives() -> None:
+    survivor = Survivor({**one(Type="Wait", Seconds=100), "TimeoutSeconds": 60})
+    survivor.restart(59)
+    assert survivor.types()[-1] == "WaitStateEntered"
+    survivor.restart(2)
+    assert survivor.types()[-1] == "ExecutionTimedOut"
