@@ -631,7 +631,7 @@ def refusal(service: str, request: Request, error: AwsError, request_id: str) ->
             inner = _element("Code", xml_text(code)) + _element("Message", xml_text(error.message))
             inner = _element("Errors", _element("Error", inner)) + _element("RequestID", request_id)
             return Reply(status, _xml_headers(request_id), _element("Response", inner).encode("utf-8", "replace"))
-    return xml_refusal(error, request_id)
+    return xml_refusal(error, request_id, status=status)
 
 
 def _json_refusal(
@@ -680,10 +680,10 @@ def _query_refusal(described: ServiceModel | None, code: str, status: int, error
     return Reply(status, _xml_headers(request_id), body.encode("utf-8", "replace"))
 
 
-def xml_refusal(error: AwsError, request_id: str) -> Reply:
+def xml_refusal(error: AwsError, request_id: str, *, status: int) -> Reply:
     """S3's error document."""
     inner = _element("Code", xml_text(error.code)) + _element("Message", xml_text(error.message))
     inner += "".join(_element(name, xml_text(str(value))) for name, value in error.members.items())
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}{_element("RequestId", request_id)}</Error>'
     headers = [("content-type", "application/xml"), ("x-amz-request-id", request_id)]
-    return Reply(error.status, headers, body.encode("utf-8", "replace"))
+    return Reply(status, headers, body.encode("utf-8", "replace"))

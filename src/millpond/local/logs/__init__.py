@@ -431,7 +431,11 @@ def _checked_name(name: str, allowed: str, member: str) -> str:
 
 def _group_name(said: str) -> str:
     """A group's name from its name or its ARN (`...:log-group:NAME` with or without `:*`)."""
-    return said.split(":log-group:", 1)[1].removesuffix(":*") if said.startswith("arn:") else said
+    if not said.startswith("arn:"):
+        return said
+    if ":log-group:" not in said:
+        raise AwsError("InvalidParameterException", "The ARN is not one of a log group.")
+    return said.split(":log-group:", 1)[1].removesuffix(":*")
 
 
 def _offset(token: str | None) -> int:
