@@ -177,6 +177,7 @@ class MotoBridge:
                 return
             os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT  # it wins over the header by which a client could choose
             os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "1"
+            os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, for roles to attach
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
             self._application = DomainDispatcherApplication(create_backend_app)
