@@ -13,8 +13,6 @@ UpdatePolicy, import of resources, drift detection, stack sets.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,8 +22,6 @@ from millpond.local.cloudformation.prepare import Preparation
 from millpond.local.cloudformation.records import SCHEMA, Records
 from millpond.local.cloudformation.steps import Steps
 from millpond.local.service import Endpoint, Operation
-
-log = logging.getLogger(__name__)
 
 
 class CloudFormation:
@@ -44,32 +40,16 @@ class CloudFormation:
         self.executor = Executor(self.records, steps, prepare.desired_of)
         steps.pause = self._pause
         self.api = Api(self.records, prepare, self.executor, region, account)
-        self._recovery: threading.Thread | None = None
 
     def operations(self) -> Mapping[str, Operation]:
         return operations(self.api)
 
     def start(self) -> None:
-        """Make again what moto's services have lost, then go on with interrupted operations; in a thread of its own."""
-        if not self.records.stacks():
-            return
-        self._recovery = threading.Thread(target=self._recover, name="cloudformation-recovery", daemon=True)
-        self._recovery.start()
-
-    def _recover(self) -> None:
-        try:
-            self.executor.rebuild()
-            self.api.resume()
-        except Stopping:
-            return
-        except Exception:
-            log.exception("CloudFormation could not recover")
+        """Go on with the operations that a kill or a stop interrupted."""
+        self.api.resume()
 
     def stop(self) -> None:
         """Leave running operations at their next step; they go on at the next start."""
-        self.executor.stopping.set()
-        if self._recovery is not None:
-            self._recovery.join(timeout=30)
         self.api.stop()
 
     def _pause(self, seconds: float) -> None:

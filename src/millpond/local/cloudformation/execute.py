@@ -20,7 +20,6 @@ from typing import Any
 
 from millpond.local.cloudformation import graph
 from millpond.local.cloudformation.desired import Desired, Evaluated
-from millpond.local.cloudformation.providers import provider_of
 from millpond.local.cloudformation.records import (
     GONE,
     Operation,
@@ -286,28 +285,6 @@ class Executor:
     def _give_up(self, stack: Stack) -> None:
         for seq, _ in self.records.retired(stack.id):
             self.records.bury(seq)
-
-    # -- after a restart -----------------------------------------------------------------------------------------------
-
-    def rebuild(self) -> None:
-        """Make again what lives in services without memory, in the order of dependence."""
-        for stack in reversed(self.records.stacks()):
-            resources = {name: item for name, item in self.records.resources(stack.id).items() if item.physical_id}
-            for level in graph.levels({name: item.depends for name, item in resources.items()}):
-                for name in level:
-                    self._guard()
-                    self._rebuild_one(stack, resources[name])
-
-    def _rebuild_one(self, stack: Stack, resource: Resource) -> None:
-        provider = provider_of(resource.type)
-        settled = resource.exists and not resource.status.endswith(("_IN_PROGRESS", "CREATE_FAILED"))
-        if provider is None or not provider.volatile or not settled:
-            return
-        try:
-            self.steps.rebuild(stack, resource)
-        except Exception as error:  # one resource that cannot be made again must not keep the others from it
-            log.warning("stack %s: %s (%s) could not be made again: %s", stack.name, resource.logical_id,
-                        resource.type, error)  # fmt: skip
 
 
 PHASES: dict[str, Callable[[Executor, Operation], Operation]] = {

@@ -330,26 +330,6 @@ class Steps:
         else:
             self._mark(stack, resource, status, reason=reason, token=operation.token)
 
-    # -- after a restart -----------------------------------------------------------------------------------------------
-
-    def rebuild(self, stack: Stack, resource: Resource) -> Resource | None:
-        """Make again, silently, what a service without memory has lost. The new record when something was made."""
-        provider = _provider(resource.type)
-        task = self._task(stack, resource.logical_id, resource.type, resource.properties)
-        task.name, task.token = resource.name, str(uuid.uuid4())
-        task.physical_id = resource.physical_id
-        try:
-            provider.read(task)
-            return None
-        except (ProviderError, ClientError) as error:
-            if not is_missing(error):
-                raise
-        task.physical_id = ""
-        found = self._find(provider, task, "")
-        task.physical_id = found or provider.create(task)
-        made = replace(resource, physical_id=task.physical_id, attributes=_attributes(provider, task))
-        return self.records.put(stack.id, made)
-
     # -- pieces --------------------------------------------------------------------------------------------------------
 
     def _task(

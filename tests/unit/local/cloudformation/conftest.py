@@ -160,8 +160,6 @@ class Room:
         self.cloud.revive()
         self._begin()
         self.service.start()
-        if self.service._recovery is not None:
-            self.service._recovery.join()
         self.service.api.settle()
 
     def status(self, name: str = "lake") -> str:

@@ -111,7 +111,6 @@ def test_many_deaths(room: Any, cloud: Any) -> None:
         cloud.die_at(2, after=True)
         room._begin()
         room.service.start()
-        room.service._recovery.join()
         room.service.api.settle()
     assert room.status() == "CREATE_COMPLETE"
     assert names(cloud) == CREATED

@@ -1,4 +1,4 @@
-"""IAM (moto's): roles, inline and managed policies, instance profiles. Made again when the endpoint starts."""
+"""IAM (moto's): roles, inline and managed policies, instance profiles."""
 
 from __future__ import annotations
 
@@ -230,13 +230,13 @@ def read_profile(task: Task) -> dict[str, Any]:
 
 
 PROVIDERS = (
-    Provider(type="AWS::IAM::Role", service="iam", name="RoleName", name_limit=64, volatile=True,
+    Provider(type="AWS::IAM::Role", service="iam", name="RoleName", name_limit=64,
              create=create_role, update=update_role, delete=delete_role, read=read_role, tag=_role),
-    Provider(type="AWS::IAM::Policy", service="iam", volatile=True, exclusive=False,
+    Provider(type="AWS::IAM::Policy", service="iam", exclusive=False,
              create=create_inline, update=_put_inline, delete=delete_inline, read=read_inline),
-    Provider(type="AWS::IAM::ManagedPolicy", service="iam", name="ManagedPolicyName", name_limit=128, volatile=True,
+    Provider(type="AWS::IAM::ManagedPolicy", service="iam", name="ManagedPolicyName", name_limit=128,
              predict=managed_arn, create=create_managed, update=update_managed, delete=delete_managed,
              read=read_managed),
-    Provider(type="AWS::IAM::InstanceProfile", service="iam", name="InstanceProfileName", name_limit=128, volatile=True,
+    Provider(type="AWS::IAM::InstanceProfile", service="iam", name="InstanceProfileName", name_limit=128,
              create=create_profile, update=update_profile, delete=delete_profile, read=read_profile),
 )  # fmt: skip

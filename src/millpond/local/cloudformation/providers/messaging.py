@@ -1,4 +1,4 @@
-"""SNS topics, subscriptions and topic policies; SQS queues and queue policies (moto's: made again at start)."""
+"""SNS topics, subscriptions and topic policies; SQS queues and queue policies."""
 
 from __future__ import annotations
 
@@ -234,12 +234,12 @@ PROVIDERS = (
     Provider(type="AWS::SNS::TopicPolicy", service="sns", exclusive=False,
              create=create_topic_policy, update=put_topic_policy, delete=delete_topic_policy,
              read=lambda task: {"Id": task.physical_id}),
-    Provider(type="AWS::SQS::Queue", service="sqs", name="QueueName", name_limit=80, volatile=True,
+    Provider(type="AWS::SQS::Queue", service="sqs", name="QueueName", name_limit=80,
              attributes=frozenset({"QueueName"}), predict=queue_url,
              suffix=lambda properties: ".fifo" if _attribute(properties.get("FifoQueue", False)) == "true" else "",
              create=create_queue, update=update_queue, delete=delete_queue, read=read_queue,
              tag=lambda task: task.physical_id),
-    Provider(type="AWS::SQS::QueuePolicy", service="sqs", volatile=True, exclusive=False,
+    Provider(type="AWS::SQS::QueuePolicy", service="sqs", exclusive=False,
              create=create_queue_policy, update=put_queue_policy, delete=delete_queue_policy,
              read=lambda task: {"Id": task.physical_id}),
 )  # fmt: skip

@@ -105,7 +105,6 @@ class Provider:
     any_attribute: bool = False
     tag: Callable[[Task], str] | None = None  # the ARN that tags of an update are written to
     exclusive: bool = True  # the name must be free before create
-    volatile: bool = False  # lives in a service without durable state: made again when the endpoint starts
     inert: bool = False
     within: str = ""  # the property that names what a physical id is unique in: a table's DatabaseName
     refuse: Mapping[str, str] = field(default_factory=dict)  # property -> why it is not carried

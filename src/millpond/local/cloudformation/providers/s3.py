@@ -215,5 +215,5 @@ PROVIDERS = (
     Provider(type="AWS::S3::Bucket", service="s3", name="BucketName", name_limit=63, lower=True,
              create=create_bucket, update=update_bucket, delete=delete_bucket, read=read_bucket),
     Provider(type="AWS::S3::BucketPolicy", service="s3", predict=lambda task: str(task.properties["Bucket"]),
-             create=create_policy, update=put_policy, delete=delete_policy, read=read_policy, volatile=True),
+             create=create_policy, update=put_policy, delete=delete_policy, read=read_policy),
 )  # fmt: skip
