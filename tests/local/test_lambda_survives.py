@@ -1,0 +1,111 @@
+"""kill -9 of the endpoint: workers end with it, functions and queued events are there again after a restart."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+SOURCE = """
+import os, time
+def handler(event, context):
+    with open(event["pids"], "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    while event.get("block") and os.path.exists(event["block"]):
+        time.sleep(0.05)
+    return "done"
+"""
+
+
+def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+    return value
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Process:
+    """An endpoint as a process of its own."""
+
+    def __init__(self, data: Path) -> None:
+        command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (data / "endpoint.json").unlink(missing_ok=True)
+        until((data / "endpoint.json").exists)
+        self.port = json.loads((data / "endpoint.json").read_text())["port"]
+        pair = json.loads((data / "credentials.json").read_text())
+        self.session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")
+
+    def client(self, name: str) -> Any:
+        return self.session.client(name, endpoint_url=f"http://127.0.0.1:{self.port}")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
+    started: list[Process] = []
+
+    def run() -> Process:
+        started.append(Process(tmp_path / "data"))
+        return started[-1]
+
+    (tmp_path / "data").mkdir(mode=0o700)
+    yield run
+    for process in started:
+        process.kill()
+
+
+def test_a_killed_endpoint(start: Callable[[], Process], tmp_path: Path) -> None:
+    endpoint, pids, block = start(), tmp_path / "pids", tmp_path / "block"
+    block.touch()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("index.py", SOURCE)
+    lam = endpoint.client("lambda")
+    lam.create_function(FunctionName="f", Runtime="python3.12", Handler="index.handler", Timeout=60,
+                        Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": archive.getvalue()})  # fmt: skip
+    event = {"pids": str(pids), "block": str(block)}
+    lam.invoke(FunctionName="f", InvocationType="Event", Payload=json.dumps(event))
+    first = int(until(lambda: pids.exists() and pids.read_text().strip()))
+    s3 = endpoint.client("s3")
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="k", Body=b"v", Metadata={"m": "1"})
+    upload = s3.create_multipart_upload(Bucket="kept", Key="parts")["UploadId"]
+    part = s3.upload_part(Bucket="kept", Key="parts", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+    endpoint.kill()
+    until(lambda: not alive(first))
+    block.unlink()
+
+    endpoint = start()
+    until(lambda: len(pids.read_text().split()) == 2)  # the event that was never finished runs again
+    answer = endpoint.client("lambda").invoke(FunctionName="f", Payload=json.dumps({"pids": str(pids)}))
+    assert json.loads(answer["Payload"].read()) == "done"
+    s3 = endpoint.client("s3")
+    assert s3.head_object(Bucket="kept", Key="k")["Metadata"] == {"m": "1"}
+    s3.complete_multipart_upload(
+        Bucket="kept", Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]}
+    )
+    assert s3.get_object(Bucket="kept", Key="parts")["Body"].read() == b"part"
