@@ -1,7 +1,7 @@
-"""The peers that we measure ourselves against: moto and MiniStack, in an environment of their own.
+"""Servers to measure: our endpoint (`ours`) and the peers (`running`), moto and MiniStack.
 
-They are installed from PyPI at first use into .runtime/bench-peers (never into the tool's environment), started on a
-free port, driven by boto3 over HTTP, and ended by process id. Where they cannot be installed, `Peer.start` gives None.
+The peers are installed from PyPI at first use into .runtime/bench-peers, never into the tool's environment. Servers are
+started on a free port, driven by boto3 over HTTP, and ended by process id. A peer that cannot be had is None.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -55,10 +56,12 @@ def free_port() -> int:
 
 
 class Peer:
-    """A running peer. `name` is `moto` or `ministack`."""
+    """A running server. `name` is `moto`, `ministack` or `millpond`."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
-        self.name, self.process, self.port = name, process, port
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], port: int, key: tuple[str, str] = ("test", "test")
+    ) -> None:
+        self.name, self.process, self.port, self.key = name, process, port, key
         self.url = f"http://127.0.0.1:{port}"
 
     def client(self, service: str) -> Any:
@@ -70,8 +73,8 @@ class Peer:
             service,
             endpoint_url=self.url,
             region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=self.key[0],
+            aws_secret_access_key=self.key[1],
             config=config,
         )
 
@@ -129,6 +132,26 @@ def running(name: str) -> Iterator[Peer | None]:
             yield None
     finally:
         peer.stop()
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[Peer]:
+    """Our endpoint as a process, with an empty state folder, for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix="millpond-bench-", ignore_cleanup_errors=True) as folder:
+        data, port = Path(folder) / ".millpond", free_port()
+        command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", str(port)]
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            if not wait_until(lambda: (data / "endpoint.json").is_file() or process.poll() is not None):
+                raise TimeoutError("the endpoint does not start")
+            if process.poll() is not None:
+                raise RuntimeError((Path(folder) / "log").read_text())
+            kept = json.loads((data / "credentials.json").read_text())
+            peer = Peer("millpond", process, port, (kept["access_key"], kept["secret_key"]))
+            yield peer
+        finally:
+            Peer("millpond", process, port).stop()
 
 
 def answers(port: int) -> bool:
