@@ -258,7 +258,7 @@ def status(
 def _facts(found: Running | None, health: Any) -> dict[str, Any]:
     if found is None:
         return {}
-    return {"url": found.url, "port": found.port, "pid": found.pid} | health
+    return {"url": found.url, "port": found.port, "pid": found.pid, **health}
 
 
 # What would lead an SDK elsewhere, or past our address.

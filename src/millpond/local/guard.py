@@ -288,8 +288,8 @@ def _from_query(query: Mapping[str, str], headers: Mapping[str, str]) -> Signatu
         raise _refuse("s3", headers, "incomplete", "X-Amz-Algorithm or X-Amz-Expires is not valid.")
     if int(expires) > LONGEST_PRESIGNED_SECONDS:
         raise _refuse("s3", headers, "incomplete", "X-Amz-Expires must be less than a week (in seconds).")
-    named = [query.get(name, "") for name in ("X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature")]
-    return _claim(*named, query.get("X-Amz-Date", ""), int(expires), headers)
+    credential, signed = query.get("X-Amz-Credential", ""), query.get("X-Amz-SignedHeaders", "")
+    return _claim(credential, signed, query["X-Amz-Signature"], query.get("X-Amz-Date", ""), int(expires), headers)
 
 
 def _claim(

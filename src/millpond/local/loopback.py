@@ -38,7 +38,8 @@ class Body:
         self._file = file
 
     def read(self, amt: int | None = None, **_: Any) -> bytes:
-        return self._file.read(-1 if amt is None else amt)
+        part: bytes = self._file.read(-1 if amt is None else amt)
+        return part
 
     def stream(self, amt: int = 65536, **_: Any) -> Iterator[bytes]:
         while part := self._file.read(amt):
@@ -92,7 +93,6 @@ class Loopback:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             inject_host_prefix=False,
-            ignore_configured_endpoint_urls=True,
         )
         made = self._session.client(service, endpoint_url=self._router.endpoint.url, config=config)
         made.meta.events.register("choose-signer.s3", _only_presign)

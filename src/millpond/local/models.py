@@ -108,8 +108,8 @@ def _route(operation: OperationModel) -> Route:
         else:
             pattern += f"(?P<{_group(part[1:-1])}>[^/]+)"
     members, headers = set(), set()
-    shape = operation.input_shape
-    for name in shape.required_members if shape else ():
+    shape: Any = operation.input_shape
+    for name in shape.required_members if shape is not None else ():
         where = shape.members[name].serialization
         if where.get("location") == "querystring":
             members.add(where["name"])

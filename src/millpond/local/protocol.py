@@ -27,9 +27,10 @@ from millpond.local import models
 from millpond.local.service import AwsError
 
 if TYPE_CHECKING:
-    from botocore.model import OperationModel, ServiceModel, Shape
+    from botocore.model import OperationModel, ServiceModel
 
 Headers = list[tuple[str, str]]
+Shape = Any  # botocore.model.Shape: which members it has depends on its `type_name`
 
 # The error that a service answers when a parameter breaks a constraint of the model (each service's API reference,
 # "Errors" and "Common Errors"); ValidationException is the usual one.
@@ -322,9 +323,10 @@ def _read_form(shape: Shape, node: dict[str, Any], at: str = "") -> Any:
 
 
 def _form_name(member: Shape, name: str) -> str:
+    outer = member.serialization.get("name", name)
     if member.type_name == "list" and member.serialization.get("flattened"):
-        return member.member.serialization.get("name") or member.serialization.get("name", name)
-    return member.serialization.get("name", name)
+        return str(member.member.serialization.get("name", outer))
+    return str(outer)
 
 
 def _ordered(items: Mapping[str, Any], at: str) -> list[str]:
@@ -340,7 +342,7 @@ def _read_rest(shape: Shape, request: Request, labels: Mapping[str, str]) -> dic
     for name, value in parse_qsl(request.query, keep_blank_values=True):
         query.setdefault(name, []).append(value)
     payload = shape.serialization.get("payload")
-    document = {} if payload else None
+    document: dict[str, Any] | None = {} if payload else None
     for name, member in shape.members.items():
         where = member.serialization.get("location")
         wire = member.serialization.get("name", name)
@@ -657,6 +659,7 @@ def _cbor(texts: dict[str, str]) -> bytes:
 
 
 def _error_shape(described: ServiceModel, code: str) -> Any:
+    shape: Any
     for shape in described.error_shapes:
         if code in (shape.name, shape.error_code):
             return shape
@@ -668,7 +671,7 @@ def _error_members(shape: Any, error: AwsError) -> dict[str, Any]:
         return {"message": error.message} | error.members
     values = {name: error.members[name] for name in shape.members if name in error.members}
     said = next((name for name in shape.members if name.lower() == "message"), "message")
-    return {said: error.message} | _write_json(shape, values)
+    return {said: error.message, **_write_json(shape, values)}
 
 
 def _query_refusal(described: ServiceModel | None, code: str, status: int, error: AwsError, request_id: str) -> Reply:

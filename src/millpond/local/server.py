@@ -376,7 +376,7 @@ class App:
         request = _request(scope)
         found = models.rest_operation("s3", request.method, request.path, request.query_members(), request.headers)
         call = Call("s3", found[0] if found else "", region, caller, request_id)
-        room = self.router.endpoint.services.get("s3")
+        room: Any = self.router.endpoint.services.get("s3")
         if room is not None:
             if await room.serve(scope, receive, send, call):
                 return

@@ -402,7 +402,7 @@ class Logs:
 
     def _window(self, params: dict[str, Any]) -> tuple[str, list[Any]]:
         """Bounds of time as SQL: start inclusive, end exclusive in GetLogEvents; retention hides what is expired."""
-        sql, values = "", []
+        sql, values = "", list[Any]()
         if (start := params.get("startTime")) is not None:
             sql, values = f"{sql} AND at >= ?", [*values, start]
         if (end := params.get("endTime")) is not None:
@@ -467,7 +467,7 @@ def _check_batch(events: Iterable[dict[str, Any]]) -> None:
 
 
 def _within_bytes(rows: list[Any]) -> list[Any]:
-    size, page = 0, []
+    size, page = 0, list[Any]()
     for row in rows:
         size += len(row["message"]) + EVENT_OVERHEAD
         if page and size > PAGE_BYTES:

@@ -55,7 +55,7 @@ class Secrets:
             "DeleteSecret": self.delete,
             "RestoreSecret": self.restore,
             "DescribeSecret": self.describe,
-            "ListSecrets": self.list,
+            "ListSecrets": self.list_secrets,
             "ListSecretVersionIds": self.list_versions,
             "UpdateSecretVersionStage": self.move_stage,
             "TagResource": self.tag,
@@ -295,7 +295,7 @@ class Secrets:
         stages = {version["id"]: version["stages"] for version in self._versions(row["arn"]) if version["stages"]}
         return _described(row) | {"VersionIdsToStages": stages or None}
 
-    def list(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+    def list_secrets(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         rows = self._found(params)
         begin, limit = _offset(params.get("NextToken")), params.get("MaxResults", 100)
         page = []
@@ -427,7 +427,7 @@ def _check_value(params: dict[str, Any]) -> None:
 
 
 def _same(version: dict[str, Any], params: dict[str, Any]) -> bool:
-    return version["text"] == params.get("SecretString") and version["bytes"] == params.get("SecretBinary")
+    return bool(version["text"] == params.get("SecretString") and version["bytes"] == params.get("SecretBinary"))
 
 
 def _fits(row: Any, key: str, values: list[str]) -> bool:
