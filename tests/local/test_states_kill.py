@@ -1,0 +1,179 @@
+"""kill -9 of the endpoint: nothing finished runs twice, running work is found again, tokens and timers stay valid."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from millpond.local.guard import Guard
+
+ROLE = "arn:aws:iam::000000000000:role/flow"
+ITEMS = 40
+
+
+class Process:
+    """The endpoint as a process on one state folder, killed and started again at will."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.process = data, None
+        self.log = data.parent / "endpoint.log"
+        self.up()
+
+    def up(self) -> None:
+        (self.data / "endpoint.json").unlink(missing_ok=True)
+        with self.log.open("a") as log:
+            command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", "0"]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while not (self.data / "endpoint.json").exists():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def client(self, service: str) -> Any:
+        port = json.loads((self.data / "endpoint.json").read_text())["port"]
+        access, secret = credentials(self.data)
+        session = boto3.session.Session(access, secret, region_name="us-east-1")
+        config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False)
+        return session.client(service, endpoint_url=f"http://127.0.0.1:{port}", config=config)
+
+
+def credentials(data: Path) -> tuple[str, str]:
+    guard = Guard(data / "credentials.json", port=0)
+    return guard.access_key, guard.secret_key
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path / ".millpond")
+    yield made
+    made.kill()
+
+
+def ended(process: Process, execution: str, seconds: float = 60) -> dict[str, Any]:
+    sfn, deadline = process.client("stepfunctions"), time.monotonic() + seconds
+    while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        assert time.monotonic() < deadline, process.log.read_text()[-3000:]
+        time.sleep(0.05)
+    return seen
+
+
+def create(process: Process, name: str, states: dict[str, Any]) -> str:
+    definition = json.dumps({"StartAt": next(iter(states)), "States": states})
+    return process.client("stepfunctions").create_state_machine(name=name, definition=definition, roleArn=ROLE)[
+        "stateMachineArn"
+    ]
+
+
+def until(said: Callable[[], Any], seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := said()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return value
+
+
+def check_history(sfn: Any, execution: str) -> list[dict[str, Any]]:
+    pages = sfn.get_paginator("get_execution_history").paginate(executionArn=execution)
+    events = [event for page in pages for event in page["events"]]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert all(event["previousEventId"] < event["id"] for event in events)
+    return events
+
+
+def test_map_of_nested_executions(process: Process) -> None:
+    """The children are the ledger: as many as items, whatever happens to the endpoint."""
+    child = create(
+        process, "child", {"W": {"Type": "Wait", "Seconds": 1, "Next": "P"}, "P": {"Type": "Pass", "End": True}}
+    )
+    each = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Parameters": {"StateMachineArn": child, "Input.$": "$"},
+        "OutputPath": "$.Output",
+        "End": True,
+    }
+    parent = create(
+        process,
+        "parent",
+        {
+            "M": {
+                "Type": "Map",
+                "MaxConcurrency": 10,
+                "ItemProcessor": {"StartAt": "E", "States": {"E": each}},
+                "End": True,
+            }
+        },
+    )
+    items = list(range(ITEMS))
+    execution = process.client("stepfunctions").start_execution(stateMachineArn=parent, input=json.dumps(items))[
+        "executionArn"
+    ]
+    for delay in (0.15, 0.6, 0.9, 0.4):
+        time.sleep(delay)
+        process.kill()
+        process.up()
+    seen = ended(process, execution)
+    assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", items)
+    sfn = process.client("stepfunctions")
+    children = sfn.list_executions(stateMachineArn=child, maxResults=1000)["executions"]
+    assert len(children) == ITEMS and {c["status"] for c in children} == {"SUCCEEDED"}
+    events = check_history(sfn, execution)
+    assert sum(event["type"] == "TaskSucceeded" for event in events) == ITEMS
+
+
+def test_timer_and_token(process: Process) -> None:
+    sfn = process.client("stepfunctions")
+    activity = sfn.create_activity(name="a")["activityArn"]
+    states = {
+        "W": {"Type": "Wait", "Seconds": 2, "Next": "T"},
+        "T": {"Type": "Task", "Resource": activity, "End": True},
+    }
+    execution = sfn.start_execution(stateMachineArn=create(process, "m", states))["executionArn"]
+    process.kill()
+    process.up()
+    got = process.client("stepfunctions").get_activity_task(activityArn=activity)
+    process.kill()
+    process.up()
+    process.client("stepfunctions").send_task_success(taskToken=got["taskToken"], output="1")
+    assert ended(process, execution)["output"] == "1"
+    check_history(process.client("stepfunctions"), execution)
+
+
+def test_answered_token_is_kept(process: Process) -> None:
+    """SendTaskSuccess answered, then the power went: the answer counts."""
+    sfn = process.client("stepfunctions")
+    activity = sfn.create_activity(name="a")["activityArn"]
+    states = {"T": {"Type": "Task", "Resource": activity, "End": True}}
+    machine = create(process, "m", states)
+    executions = [sfn.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(5)]
+    for number, _ in enumerate(executions):
+        token = sfn.get_activity_task(activityArn=activity)["taskToken"]
+        sfn.send_task_success(taskToken=token, output=str(number))
+    process.kill()
+    process.up()
+    outputs = sorted(ended(process, execution)["output"] for execution in executions)
+    assert outputs == ["0", "1", "2", "3", "4"]
+
+
+def test_started_is_kept(process: Process) -> None:
+    sfn = process.client("stepfunctions")
+    machine = create(process, "m", {"P": {"Type": "Pass", "End": True}})
+    executions = [sfn.start_execution(stateMachineArn=machine, input=f"{i}")["executionArn"] for i in range(50)]
+    process.kill()
+    process.up()
+    assert [ended(process, execution)["output"] for execution in executions] == [str(i) for i in range(50)]
+    check_history(process.client("stepfunctions"), executions[-1])
