@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import http.client
 import io
@@ -311,6 +312,16 @@ def test_too_large_a_request_is_refused_before_it_is_read(endpoint: Any) -> None
         head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\n{lines}Content-Length: 999999999\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(64).startswith(b"HTTP/1.1 413")
+
+
+def test_an_endless_head_is_cut_off(endpoint: Any) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            for i in range(200):
+                connection.sendall(f"x-{i}: {'a' * 1000}\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(64)[:12] in (b"", b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("text", ["\x00\x01\x02\n\n", "GET\n\n", "POST / HTTP/9.9\n\n", "GET / HTTP/1.1\nHost\n\n"])

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from millpond.local import own_routes
+from millpond.local.protocol import Request
+
 
 @pytest.fixture
 def sns(aws: Any) -> Any:
@@ -61,6 +64,13 @@ def test_the_outbox_keeps_what_cannot_leave_the_machine(sns: Any, endpoint: Any)
     assert (message["messageId"], message["subject"], message["topic"]) == (sent["MessageId"], "Run failed", "kept")
     (delivery,) = message["deliveries"]
     assert (delivery["state"], delivery["endpoint"], delivery["body"]) == ("KEPT", "a@example.com", "for mail")
+
+
+def test_the_outbox_is_shown_by_the_endpoints_own_route(sns: Any, server: Any) -> None:
+    arn = sns.create_topic(Name="shown")["TopicArn"]
+    sns.publish(TopicArn=arn, Message="look")
+    reply = own_routes.answer(server, Request("GET", "/_millpond/outbox", "", {}))
+    assert "look" in [one["message"] for one in json.loads(reply.body)["messages"]]
 
 
 def test_a_queue_gets_the_notification(sns: Any, aws: Any) -> None:

@@ -62,4 +62,8 @@ def _announce(server: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stderr.flush()
+    # Threads may still wait for callers that are gone (a long poll); the store is closed, nothing is left to do.
+    os._exit(code)

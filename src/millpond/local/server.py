@@ -163,7 +163,30 @@ def _no_signals() -> Any:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP, but a request line in absolute form (`GET http://host/`) counts as a second Host: refused."""
+    """uvicorn's HTTP with two refusals of our own.
+
+    A request line in absolute form (`GET http://host/`) counts as a second Host; a head of more than 64 KiB, which
+    httptools would collect without end, is not HTTP.
+    """
+
+    _head = 0
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        super().on_header(name, value)
+
+    def _count(self, part: bytes) -> None:
+        self._head += len(part)
+        if self._head > LARGEST_HEADERS:
+            raise ValueError("the head of the request is too large")  # httptools makes an answer 400 of it
 
     def on_headers_complete(self) -> None:
         if not self.url.startswith(b"/"):
