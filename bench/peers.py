@@ -7,6 +7,7 @@ started on a free port, driven by boto3 over HTTP, and ended by process id. A pe
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -22,7 +23,10 @@ from typing import Any
 
 import boto3
 import psutil
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 ROOT = Path(__file__).parents[1]
 HOME = Path(os.environ.get("MILLPOND_RUNTIMES") or ROOT / ".runtime") / "bench-peers"
@@ -77,6 +81,24 @@ class Peer:
             aws_secret_access_key=self.key[1],
             config=config,
         )
+
+    def direct(self, service: str, target: str) -> Callable[[str, dict[str, Any]], Any]:
+        """Signed JSON calls over one connection, without boto3's cost a call."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        signer = SigV4Auth(Credentials(*self.key), service, "us-east-1")
+
+        def call(operation: str, body: dict[str, Any]) -> Any:
+            headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"{target}.{operation}"}
+            request = AWSRequest("POST", f"{self.url}/", headers, json.dumps(body))
+            signer.add_auth(request)
+            connection.request("POST", "/", request.body, dict(request.headers.items()))
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"{self.name}: {operation}: {answer.status} {text[:200]!r}")
+            return json.loads(text)
+
+        return call
 
     def cpu_seconds(self) -> float:
         """CPU time that it and its children have used so far."""

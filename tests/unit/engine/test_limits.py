@@ -7,7 +7,7 @@ import pytest
 from millpond.asl import Retrier, from_json
 from millpond.engine import Batch, Engine, is_genuine, mint_token, read_token
 from millpond.engine.failure import StateFailed, find_catcher, find_retrier, retry_delay
-from millpond.testing import FakeClock, FakeTasks, MemoryStore, Stuck, UnexpectedTask, simulate
+from millpond.testing import FakeClock, FakeTasks, MemoryStore, simulate
 from millpond.testing.simulation import drive, start_of
 
 GLUE = "arn:aws:states:::glue:startJobRun.sync"
@@ -329,54 +329,6 @@ def test_time_scale_shortens_waits_and_nothing_else() -> None:
     engine.start(start)
     engine.run_until_idle()
     assert engine.next_timer() == pytest.approx(60)
-
-
-# ------------------------------------------------------------------------------------------------------------ simulate
-
-
-def test_a_call_that_nobody_prepared_is_named() -> None:
-    with pytest.raises(UnexpectedTask, match=r"state 'One' called arn:aws:states:::glue:startJobRun\.sync"):
-        simulate(one({"Type": "Task", "Resource": GLUE}))
-
-
-def test_a_machine_that_waits_for_ever_is_told() -> None:
-    tasks = FakeTasks()
-    tasks.on(GLUE).hang()
-    with pytest.raises(Stuck):
-        simulate(one({"Type": "Task", "Resource": GLUE}), tasks=tasks)
-
-
-def test_a_year_takes_no_time() -> None:
-    run = simulate(one({"Type": "Wait", "Seconds": 31_536_000}))
-    assert run.status == "SUCCEEDED" and run.seconds == pytest.approx(31_536_000, abs=1)
-
-
-def test_fakes_tell_calls_apart() -> None:
-    tasks = FakeTasks()
-    tasks.on(GLUE).succeed("any")
-    tasks.on(GLUE, JobName="join").succeed("join")
-    tasks.on(GLUE, state="Last").answer(lambda arguments: [arguments])
-    machine = {
-        "StartAt": "A",
-        "States": {
-            "A": {
-                "Type": "Task",
-                "Resource": GLUE,
-                "Parameters": {"JobName": "copy"},
-                "ResultPath": "$.a",
-                "Next": "B",
-            },
-            "B": {
-                "Type": "Task",
-                "Resource": GLUE,
-                "Parameters": {"JobName": "join"},
-                "ResultPath": "$.b",
-                "Next": "Last",
-            },
-            "Last": {"Type": "Task", "Resource": GLUE, "Parameters": {"x": 1}, "ResultPath": "$.c", "End": True},
-        },
-    }
-    assert simulate(machine, tasks=tasks).output == {"a": "any", "b": "join", "c": [{"x": 1}]}
 
 
 def test_one_execution_that_breaks_the_engine_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
