@@ -1,0 +1,454 @@
+"""The process that runs one query: reads a plan (JSON, one line on stdin), answers one line on stdout, ends.
+
+It stands alone (the standard library, DuckDB, pyarrow for ORC) and is started before it is needed, in an empty folder
+with an empty environment. What it runs was generated from a parsed query; still DuckDB is locked first: only the exact
+files of the plan can be opened, nothing can be set, attached or loaded. When its stdin closes, it ends.
+
+A plan: `tables` (views over exact files, columns and types of the catalog), `sql`, `columns` (name and type of each),
+`out` (result file), `write` (for CTAS, INSERT, UNLOAD: files instead), `memory`, `threads`, `temp`.
+"""
+
+# ruff: noqa: E501 (templates of SQL stay on one line)
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import duckdb
+
+Connection = Any  # duckdb.DuckDBPyConnection
+BATCH = 4096
+UNION_LIMIT = 40  # more partitions than this are joined by file name instead of UNION ALL
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def lit(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def listing(texts: Iterable[str]) -> str:
+    return "[" + ", ".join(map(lit, texts)) + "]"
+
+
+# --- text as Trino writes it ------------------------------------------------------------------------------------------
+
+
+def java_number(shortest: str) -> str:
+    """The shortest digits of a float as Java's Double.toString: 1.0E7, 1.0E-4, 123.45."""
+    if shortest in {"inf", "-inf", "nan"}:
+        return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}[shortest]
+    sign, digits, exponent = Decimal(shortest).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0") or "0"
+    point = len(digits) + int(exponent)  # digits before the decimal point
+    minus = "-" if sign else ""
+    if text == "0":
+        return f"{minus}0.0"
+    if -3 < point <= 7:
+        text = text.ljust(point, "0") if point > 0 else "0" * (1 - point) + text
+        cut = max(point, 1)
+        return f"{minus}{text[:cut]}.{text[cut:] or '0'}"
+    return f"{minus}{text[0]}.{text[1:] or '0'}E{point - 1}"
+
+
+def double_text(value: float | None) -> str | None:
+    return None if value is None else java_number(repr(value))
+
+
+def real_text(value: float | None) -> str | None:
+    """A 32-bit float: the fewest digits that read back as the same float."""
+    if value is None or value != value or value in {float("inf"), float("-inf")}:
+        return double_text(value)
+    wanted = struct.pack("f", value)
+    shortest = next(t for p in range(1, 18) if struct.pack("f", float(t := f"{value:.{p}g}")) == wanted)
+    return java_number(repr(float(shortest)))
+
+
+def interval_text(value: datetime.timedelta) -> str:
+    micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
+    sign, millis = ("-" if micros < 0 else ""), abs(micros) // 1000
+    seconds, millis = divmod(millis, 1000)
+    days, seconds = divmod(seconds, 86_400)
+    return f"{sign}{days} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{millis:03}"
+
+
+def timestamp_text(value: Any) -> str:
+    return value.isoformat(sep=" ", timespec="milliseconds") if isinstance(value, datetime.datetime) else str(value)
+
+
+PLAIN: dict[str, Callable[[Any], Any]] = {
+    "boolean": lambda v: "true" if v else "false",
+    "real": real_text,
+    "double": double_text,
+    "decimal": lambda v: f"{v:f}" if isinstance(v, Decimal) else str(v),
+    "timestamp": timestamp_text,
+    "date": lambda v: v.isoformat() if isinstance(v, datetime.date) else str(v),
+    "varbinary": lambda v: v.hex(" "),
+    "interval day to second": interval_text,
+}
+
+
+def writer(of: dict[str, Any]) -> Callable[[Any], str]:
+    """The function that writes a value of a type, `{"name": ..., "args": [...], "fields": [...]}`."""
+    inner = [writer(a) for a in of.get("args") or ()]
+
+    def show(one: Callable[[Any], str], value: Any) -> str:
+        return "null" if value is None else one(value)
+
+    match of["name"]:
+        case "array":
+            return lambda v: "[" + ", ".join(show(inner[0], x) for x in v) + "]"
+        case "map":
+            return lambda v: "{" + ", ".join(f"{show(inner[0], k)}={show(inner[1], x)}" for k, x in pairs(v)) + "}"
+        case "row":
+            names = of["fields"]
+            return lambda v: "{" + ", ".join(
+                f"{n}={show(w, x)}" for n, w, x in zip(names, inner, v.values() if isinstance(v, dict) else v, strict=True)
+            ) + "}"  # fmt: skip
+        case name:
+            return PLAIN.get(name, str)
+
+
+def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    """DuckDB gives a map as a dict, or as two lists when its keys cannot be hashed."""
+    if isinstance(value, dict) and set(value) == {"key", "value"} and isinstance(value.get("key"), list):
+        return zip(value["key"], value["value"], strict=True)
+    return value.items() if isinstance(value, dict) else value
+
+
+# --- reading tables ---------------------------------------------------------------------------------------------------
+
+FAMILIES = (
+    ("text", r"VARCHAR|ENUM.*|UUID|JSON"), ("binary", r"BLOB"), ("integer", r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT"),
+    ("double", r"DOUBLE|FLOAT"), ("decimal", r"DECIMAL.*"), ("boolean", r"BOOLEAN"), ("date", r"DATE"),
+    ("timestamp", r"TIMESTAMP.*"), ("array", r".*\[\]"), ("map", r"MAP\(.*"), ("row", r"STRUCT\(.*"),
+)  # fmt: skip
+
+
+def family(duckdb_type: str) -> str:
+    # The last rows first: `STRUCT(...)[]` is an array.
+    return next((name for name, shape in reversed(FAMILIES) if re.fullmatch(shape, duckdb_type)), duckdb_type)
+
+
+def bad_data(message: str, duckdb_type: str) -> str:
+    """An expression that fails when it is read, and only then."""
+    return f"CAST(CAST(CAST({lit('HIVE_BAD_DATA: ' + message)} || chr(1) AS INTEGER) AS VARCHAR) AS {duckdb_type})"
+
+
+def reader(con: Connection, table: dict[str, Any], files: list[str], number: int) -> tuple[str, list[str]]:
+    """The FROM of a group of files, and the expression of each column of the catalog over it."""
+    match table["format"]:
+        case "parquet":
+            return parquet(con, table, files)
+        case "orc":
+            return orc(con, table, files, number)
+        case "csv":
+            return delimited(table, files)
+        case "json":
+            return json_lines(con, table, files)
+    raise ValueError(table["format"])
+
+
+def by_name(columns: list[dict[str, Any]], present: dict[str, tuple[str, str]], kind: str) -> list[str]:
+    """Each column from the file's column of the same name in any case, NULL when the file has none."""
+    out = []
+    for column in columns:
+        found = present.get(column["name"].lower())
+        if found is None:
+            out.append(f"CAST(NULL AS {column['duckdb']})")
+            continue
+        name, of = found
+        have, want = family(of), family(column["duckdb"])
+        if have != want and not {have, want} <= {"integer", "decimal"} and (have, want) != ("binary", "text"):
+            out.append(bad_data(f"Field {column['name']}'s type {of} in a {kind} file is incompatible with type "
+                                f"{column['type']} defined in table schema", column["duckdb"]))  # fmt: skip
+            continue
+        out.append(converted(quoted(name), of, column["duckdb"]))
+    return out
+
+
+def converted(sql: str, of: str, to: str) -> str:
+    if of.startswith("TIMESTAMP WITH") or of == "TIMESTAMPTZ":
+        sql = f"timezone('UTC', {sql})"
+    if of == "BLOB" and to == "VARCHAR":
+        return f"decode({sql})"
+    if to == "TIMESTAMP":  # Athena reads milliseconds
+        return f"date_trunc('millisecond', CAST({sql} AS TIMESTAMP) + INTERVAL 500 MICROSECONDS)"
+    return sql if of == to else f"CAST({sql} AS {to})"
+
+
+def parquet(con: Connection, table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
+    source = f"read_parquet({listing(files)}, union_by_name={'true' if len(files) > 1 else 'false'}, filename='file name', hive_partitioning=false)"
+    rows = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    present = {r[0].lower(): (r[0], r[1]) for r in rows}
+    return source, by_name(table["columns"], present, "Parquet")
+
+
+def orc(con: Connection, table: dict[str, Any], files: list[str], number: int) -> tuple[str, list[str]]:
+    import pyarrow.dataset
+
+    found = pyarrow.dataset.dataset(files, format="orc")
+    name = f"orc_{table['view']}_{number}"
+    con.register(name, found)
+    rows = con.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+    present = {r[0].lower(): (r[0], r[1]) for r in rows}
+    return f'(SELECT *, CAST(NULL AS VARCHAR) AS "file name" FROM {name})', by_name(table["columns"], present, "ORC")
+
+
+def delimited(table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
+    """Text by position. LazySimpleSerDe makes NULL of what it cannot read; OpenCSVSerde fails."""
+    o = table["options"]
+    columns = ", ".join(f"'x{i}': 'VARCHAR'" for i in range(max(1, len(table["columns"]))))
+    null = f"nullstr={lit(o['null'])}, " if o.get("null") else ""
+    source = (
+        f"read_csv({listing(files)}, auto_detect=false, header=false, skip={int(o.get('skip') or 0)}, "
+        f"delim={lit(o['delimiter'])}, quote={lit(o.get('quote') or '')}, escape={lit(o.get('escape') or '')}, {null}"
+        f"null_padding=true, strict_mode=false, max_line_size=33554432, filename='file name', hive_partitioning=false, "
+        f"columns={{{columns}}})"
+    )
+    strict = bool(o.get("strict"))
+    return source, [parsed(f"x{i}", c, strict, i) for i, c in enumerate(table["columns"])]
+
+
+def parsed(sql: str, column: dict[str, Any], strict: bool, number: int) -> str:
+    """A text field as the column's type."""
+    to, name = column["duckdb"], column["type"].split("(")[0]
+    if to == "VARCHAR":
+        return sql
+    if family(to) in {"array", "map", "row"}:
+        return bad_data(f"Field {number} of type {column['type']} in text is not supported by the local engine", to)
+    if name == "varbinary":
+        return f"from_base64({sql})"
+    shapes = {"boolean": r"(?i)true|false", "date": r"\d{4,}-\d{1,2}-\d{1,2}"}
+    if family(to) == "integer":
+        shapes[name] = r"[+-]?\d+"
+    source = f"CASE WHEN regexp_full_match({sql}, {lit(shapes[name])}) THEN {sql} END" if name in shapes else sql
+    value = f"TRY_CAST({source} AS {to})"
+    if to == "TIMESTAMP":
+        value = f"date_trunc('millisecond', {value} + INTERVAL 500 MICROSECONDS)"
+    if not strict:
+        return value
+    said = f"'HIVE_BAD_DATA: Error parsing field value ''' || {sql} || ''' for field {number}: not {column['type']}'"
+    refused = f"CAST(CAST(CAST({said} || chr(1) AS INTEGER) AS VARCHAR) AS {to})"
+    return f"(CASE WHEN {sql} IS NULL THEN NULL WHEN ({value}) IS NULL THEN {refused} ELSE {value} END)"
+
+
+def json_lines(con: Connection, table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
+    """One object a line; names match in any case, the SerDe's `paths` tell the case of the file."""
+    o = table["options"]
+    source = f"read_json_objects({listing(files)}, format='newline_delimited', filename='file name', maximum_object_size=33554432, ignore_errors={'true' if o.get('ignore') else 'false'})"
+    cases: dict[str, list[str]] = {}
+    for path in o.get("paths") or ():
+        cases.setdefault(path.lower(), []).append(path)
+    if any(c["name"].lower() not in cases for c in table["columns"]):
+        seen = con.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {source} WHERE json_type(json) = 'OBJECT'")
+        for (key,) in seen.fetchall():
+            known = cases.setdefault(key.lower(), [])
+            if key not in known:
+                known.append(key)
+    return source, [json_column(c, cases.get(c["name"].lower(), []), i) for i, c in enumerate(table["columns"])]
+
+
+def json_column(column: dict[str, Any], keys: list[str], number: int) -> str:
+    usable = [k for k in keys if '"' not in k]
+    if not usable:
+        return f"CAST(NULL AS {column['duckdb']})"
+    if family(column["duckdb"]) in {"array", "map", "row"}:
+        values = ["json_extract(json, " + lit('$."' + k + '"') + ")" for k in usable]
+        found = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
+        return f"CAST({found} AS {column['duckdb']})"
+    texts = ["json_extract_string(json, " + lit('$."' + k + '"') + ")" for k in usable]
+    return parsed(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0], column, True, number)
+
+
+def make_view(con: Connection, table: dict[str, Any]) -> None:
+    """A view with columns c0.. (the table's, then its partition keys, then "$path") over the plan's files."""
+    parts = [p for p in table["parts"] if p["files"]]
+    columns, keys = table["columns"], table["keys"]
+    width = len(columns) + len(keys)
+    types = [*(c["duckdb"] for c in columns), *(k["duckdb"] for k in keys), "VARCHAR"]
+    if not parts:
+        empty = ", ".join(f"CAST(NULL AS {t}) AS c{i}" for i, t in enumerate(types))
+        con.execute(f"CREATE VIEW {table['view']} AS SELECT {empty} WHERE false")
+        return
+    if len(parts) <= UNION_LIMIT or table["format"] == "orc":
+        selects = [
+            select(
+                con,
+                table,
+                part["files"],
+                [f"CAST({text(v)} AS {k['duckdb']})" for v, k in zip(part["values"], keys, strict=True)],
+                i,
+            )
+            for i, part in enumerate(parts)
+        ]
+        body = " UNION ALL ".join(selects)
+    else:
+        lookup = f"keys_{table['view']}"
+        con.execute(f"CREATE TABLE {lookup} ({', '.join(['f VARCHAR', *(f'k{i} VARCHAR' for i in range(len(keys)))])})")
+        rows = [f"({', '.join([lit(f), *map(text, p['values'])])})" for p in parts for f in p["files"]]
+        con.execute(f"INSERT INTO {lookup} VALUES {', '.join(rows)}")
+        files = [f for p in parts for f in p["files"]]
+        values = [f"CAST({lookup}.k{i} AS {k['duckdb']})" for i, k in enumerate(keys)]
+        body = select(con, table, files, values, 0, f' JOIN {lookup} ON {lookup}.f = source."file name"')
+    if table.get("uris"):
+        body = with_paths(con, table, body, width)
+    con.execute(f"CREATE VIEW {table['view']} AS {body}")
+
+
+def text(value: str | None) -> str:
+    return "NULL" if value is None else lit(value)
+
+
+def select(
+    con: Connection, table: dict[str, Any], files: list[str], values: list[str], number: int, join: str = ""
+) -> str:
+    source, exprs = reader(con, table, files, number)
+    items = [f"{e} AS c{i}" for i, e in enumerate([*exprs, *values, 'source."file name"'])]
+    return f"SELECT {', '.join(items)} FROM {source} AS source{join}"
+
+
+def with_paths(con: Connection, table: dict[str, Any], body: str, width: int) -> str:
+    """ "$path": the file's path becomes its s3:// address."""
+    lookup = f"paths_{table['view']}"
+    con.execute(f"CREATE TABLE {lookup} (f VARCHAR, u VARCHAR)")
+    con.executemany(f"INSERT INTO {lookup} VALUES (?, ?)", [[f, u] for f, u in table["uris"].items()])
+    columns = ", ".join([*(f"b.c{i}" for i in range(width)), f"p.u AS c{width}"])
+    return f"SELECT {columns} FROM ({body}) AS b LEFT JOIN {lookup} AS p ON p.f = b.c{width}"
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def open_locked(plan: dict[str, Any]) -> Connection:
+    """An in-memory DuckDB that reaches only the plan's files: settings first, the lock last."""
+    con: Connection = duckdb.connect(
+        ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    )
+    con.execute(f"SET temp_directory = {lit(plan['temp'])}")
+    con.execute(f"SET memory_limit = {lit(plan['memory'])}")
+    con.execute(f"SET threads = {int(plan['threads'])}")
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET ieee_floating_point_ops = true")
+    con.execute("SET preserve_insertion_order = true")
+    files = [f for t in plan["tables"] for p in t["parts"] for f in p["files"]]
+    con.execute(f"SET allowed_paths = {listing(files)}")
+    con.execute(f"SET allowed_directories = {listing([plan['write']['folder']] if plan.get('write') else [])}")
+    con.create_function("trino_double_text", double_text, ["DOUBLE"], "VARCHAR", null_handling="special")
+    con.create_function("trino_real_text", real_text, ["FLOAT"], "VARCHAR", null_handling="special")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    for table in plan["tables"]:
+        make_view(con, table)
+    return con
+
+
+def write_result(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
+    """Athena's CSV: every value quoted, NULL empty, names in the first line."""
+    writers = [writer(c["type"]) for c in plan["columns"]]
+    result = con.execute(plan["sql"])
+    rows = 0
+    with open(plan["out"], "w", encoding="utf-8", newline="") as out:
+        out.write(",".join(cell(c["name"]) for c in plan["columns"]) + "\n")
+        for batch in batches(result):
+            out.write("".join(line(row, writers) for row in batch))
+            rows += len(batch)
+    return {"rows": rows}
+
+
+def batches(result: Connection) -> Iterator[list[tuple[Any, ...]]]:
+    while batch := result.fetchmany(BATCH):
+        yield batch
+
+
+def cell(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def line(row: tuple[Any, ...], writers: list[Callable[[Any], str]]) -> str:
+    return ",".join("" if v is None else cell(w(v)) for v, w in zip(row, writers, strict=True)) + "\n"
+
+
+def write_files(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
+    """The query's rows as files below a folder of ours, one folder a partition."""
+    write = plan["write"]
+    options = {
+        "parquet": f"FORMAT parquet, COMPRESSION {write.get('compression') or 'zstd'}",
+        "json": "FORMAT json",
+        "csv": f"FORMAT csv, HEADER false, DELIMITER {lit(write.get('delimiter') or ',')}, QUOTE '', ESCAPE '', NULLSTR '\\N'",
+    }[write["format"]]
+    con.execute(f"CREATE TABLE written AS {plan['sql']}")
+    (rows,) = con.execute("SELECT count(*) FROM written").fetchone()
+    names = [c["name"] for c in plan["columns"]]
+    keys = len(write.get("keys") or ())
+    kept = names[: len(names) - keys]
+    items = ", ".join(f"c{i} AS {quoted(n)}" for i, n in enumerate(kept))
+    made: list[dict[str, Any]] = []
+    if not keys:
+        path = os.path.join(write["folder"], "0")
+        con.execute(f"COPY (SELECT {items} FROM written) TO {lit(path)} ({options})")
+        made.append({"file": path, "values": []})
+        return {"rows": rows, "files": made}
+    columns = [f"c{i}" for i in range(len(kept), len(names))]
+    groups = con.execute(
+        f"SELECT DISTINCT {', '.join(f'CAST({c} AS VARCHAR)' for c in columns)} FROM written"
+    ).fetchall()
+    if len(groups) > 100:
+        raise ValueError("HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of 100 open writers for partitions/buckets\x01")
+    for number, values in enumerate(groups):
+        path = os.path.join(write["folder"], str(number))
+        where = " AND ".join(
+            f"CAST({c} AS VARCHAR) IS NOT DISTINCT FROM {text(v)}" for c, v in zip(columns, values, strict=True)
+        )
+        con.execute(f"COPY (SELECT {items} FROM written WHERE {where}) TO {lit(path)} ({options})")
+        made.append({"file": path, "values": list(values)})
+    return {"rows": rows, "files": made}
+
+
+def run(plan: dict[str, Any]) -> dict[str, Any]:
+    """Run one plan; every failure is an answer: the kind of error and DuckDB's text, for failures.from_duckdb."""
+    started = time.perf_counter()
+    try:
+        con = open_locked(plan)
+        done = (write_files if plan.get("write") else write_result)(con, plan)
+    except (duckdb.Error, ValueError, OverflowError, OSError, MemoryError, RecursionError) as error:
+        return {"error": {"kind": type(error).__name__, "message": str(error)}}
+    return done | {"seconds": time.perf_counter() - started}
+
+
+def leave_with_parent() -> None:
+    """End at once when the endpoint is gone: its end of stdin closes."""
+
+    def watch() -> None:
+        sys.stdin.read()
+        os._exit(3)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> NoReturn:
+    duckdb.connect(":memory:").execute("SELECT 1").fetchall()  # warm: the next connection opens faster
+    text = sys.stdin.readline()
+    if not text:
+        os._exit(0)
+    leave_with_parent()
+    answer = run(json.loads(text))
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
