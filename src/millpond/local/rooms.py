@@ -7,14 +7,11 @@ A row is botocore's service name and the class that carries it. What has no row 
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from millpond.local.service import Endpoint
-
-log = logging.getLogger(__name__)
 
 # The order is the order of start(): who is called at recovery comes before who calls.
 ROOMS: dict[str, str] = {
@@ -32,16 +29,7 @@ ROOMS: dict[str, str] = {
 
 
 def build(endpoint: Endpoint) -> Iterator[tuple[str, Any]]:
-    """Construct each room, in order. A room that is not built yet is left out, with a warning; a broken one raises."""
+    """Construct each room, in order."""
     for service, place in ROOMS.items():
         module, _, name = place.partition(":")
-        try:
-            room = getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError as error:
-            if not (error.name or "").startswith(module):
-                raise
-            room = None
-        if room is None:
-            log.warning("%s is not built yet", service)
-            continue
-        yield service, room(endpoint)
+        yield service, getattr(importlib.import_module(module), name)(endpoint)
