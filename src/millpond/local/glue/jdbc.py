@@ -215,7 +215,7 @@ def mysql_type(raw: str) -> str:
     match = ARGUMENTS.match(raw.lower())
     if match is None:
         return "string"
-    name, arguments = match["name"].split()[0], match["arguments"]
+    name, arguments = (match["name"] + match["rest"]).split()[0], match["arguments"]
     if name in ("decimal", "numeric"):
         return _decimal(arguments, "decimal(10,0)")
     if name == "tinyint" and arguments == "1":

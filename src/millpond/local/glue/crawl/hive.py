@@ -113,19 +113,16 @@ def alike(one: Type, other: Type) -> bool:
             return one == other
 
 
+JSON_SCALARS = {str: "string", bool: "boolean", float: "double", type(None): UNKNOWN}
+
+
 def of_json(value: Any) -> Type:
     """The type of a decoded JSON value: `int` when it fits 32 bits, else `bigint` (specs/glue-crawlers.md 6)."""
+    if (scalar := JSON_SCALARS.get(type(value))) is not None:  # most values; a million of them a crawl
+        return scalar
     match value:
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case None:
-            return UNKNOWN
         case int():
             return "int" if value in INT32 else "bigint" if value in INT64 else "double"
-        case float():
-            return "double"
         case list():
             return Array(widest(of_json(item) for item in value))
         case dict():

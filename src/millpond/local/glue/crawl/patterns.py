@@ -71,10 +71,13 @@ def excluder(patterns: Iterable[str]) -> Callable[[str], bool]:
     return lambda path: any(one.fullmatch(path) for one in compiled)
 
 
+S3_PATH = re.compile(r"(?:s3[an]?://)?(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{2,254})(?:/(?P<key>.*))?", re.DOTALL)
+
+
 def s3_path(path: str) -> tuple[str, str]:
     """`s3://bucket/a/b` -> (`bucket`, `a/b`). PatternError when it is no S3 path."""
-    match = re.fullmatch(r"(?:s3[an]?://)?(?P<bucket>[^/]+)(?:/(?P<key>.*))?", path.strip(), re.DOTALL)
-    if match is None or "://" in match["bucket"]:
+    match = S3_PATH.fullmatch(path.strip())
+    if match is None:
         raise PatternError(f"'{path}' is not an S3 path: expected s3://bucket/prefix")
     return match["bucket"], match["key"] or ""
 

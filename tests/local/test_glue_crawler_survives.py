@@ -1,0 +1,105 @@
+"""kill -9 of the endpoint while a crawler runs: the same crawl goes on, and a waiting loop sees a true end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+FILES = 3000
+
+
+class Process:
+    """An endpoint as a process of its own."""
+
+    def __init__(self, data: Path) -> None:
+        (data / "endpoint.json").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until((data / "endpoint.json").exists)
+        self.port = json.loads((data / "endpoint.json").read_text())["port"]
+        pair = json.loads((data / "credentials.json").read_text())
+        self.session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")
+
+    def client(self, name: str) -> Any:
+        return self.session.client(name, endpoint_url=f"http://127.0.0.1:{self.port}")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def until(found: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+    return value
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
+    started: list[Process] = []
+    (tmp_path / "data").mkdir(mode=0o700)
+
+    def run() -> Process:
+        started.append(Process(tmp_path / "data"))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+
+
+def test_a_killed_crawl_goes_on(start: Callable[[], Process], tmp_path: Path) -> None:
+    first = start()
+    first.client("s3").create_bucket(Bucket="lake")
+    for n in range(FILES):  # an object is a file: faster than putting each
+        path = tmp_path / "data" / "s3" / "lake" / "events" / f"day={n % 10}" / f"{n}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'{{"id": {n}, "name": "n{n}"}}\n')
+    glue = first.client("glue")
+    glue.create_crawler(
+        Name="c", Role="arn:aws:iam::000000000000:role/r", DatabaseName="d",
+        Targets={"S3Targets": [{"Path": "s3://lake/events/"}]},
+    )  # fmt: skip
+    glue.start_crawler(Name="c")
+    crawl = glue.list_crawls(CrawlerName="c")["Crawls"][0]["CrawlId"]
+    assert glue.get_crawler(Name="c")["Crawler"]["State"] == "RUNNING"
+    first.kill()
+
+    glue = start().client("glue")
+    crawler = until(lambda: (found := glue.get_crawler(Name="c")["Crawler"])["State"] == "READY" and found)
+    assert crawler["LastCrawl"]["Status"] == "SUCCEEDED"
+    assert [run["CrawlId"] for run in glue.list_crawls(CrawlerName="c")["Crawls"]] == [crawl]
+    (table,) = glue.get_tables(DatabaseName="d")["TableList"]
+    assert table["Parameters"]["objectCount"] == str(FILES)
+    assert len(glue.get_partitions(DatabaseName="d", TableName="events")["Partitions"]) == 10
+
+
+def test_a_stop_that_was_asked_for_counts_after_a_kill(start: Callable[[], Process], tmp_path: Path) -> None:
+    first = start()
+    glue = first.client("glue")
+    first.client("s3").create_bucket(Bucket="lake")
+    for n in range(FILES):
+        path = tmp_path / "data" / "s3" / "lake" / "events" / f"{n}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"id": 1}\n')
+    glue.create_crawler(
+        Name="c", Role="arn:aws:iam::000000000000:role/r", DatabaseName="d",
+        Targets={"S3Targets": [{"Path": "s3://lake/"}]},
+    )  # fmt: skip
+    glue.start_crawler(Name="c")
+    glue.stop_crawler(Name="c")
+    first.kill()
+    glue = start().client("glue")
+    crawler = until(lambda: (found := glue.get_crawler(Name="c")["Crawler"])["State"] == "READY" and found)
+    assert crawler["LastCrawl"]["Status"] == "CANCELLED"

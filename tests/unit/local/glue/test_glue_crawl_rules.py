@@ -1,0 +1,160 @@
+"""Patterns, JDBC URLs and types, similarity: the rules of a crawl that need no files."""
+
+from __future__ import annotations
+
+import pytest
+
+from millpond.local.glue.crawl.grouping import similar, similarity
+from millpond.local.glue.crawl.hive import Array, Column, Columns, Struct, spell, widen
+from millpond.local.glue.crawl.names import collided, table_name
+from millpond.local.glue.crawl.patterns import PatternError, RelationalPath, excluder, s3_path
+from millpond.local.glue.jdbc import JdbcError, JdbcTarget, mysql_type, parse_url, postgres_type, reason
+
+
+@pytest.mark.parametrize(
+    "pattern, path, expected",
+    [
+        ("*.csv", "a.csv", True),
+        ("*.csv", "x/a.csv", False),
+        ("**.csv", "x/y/a.csv", True),
+        ("old/**", "old/x/y.csv", True),
+        ("old/*", "old/x/y.csv", False),
+        ("*/", "old/x.csv", False),
+        ("a?c", "abc", True),
+        ("a?c", "a/c", False),
+        ("[a-c]x", "bx", True),
+        ("[!a-c]x", "bx", False),
+        ("[!a-c]x", "dx", True),
+        ("{a,b}*.json", "b1.json", True),
+        ("{a,b}*.json", "c1.json", False),
+        ("a,b", "a,b", True),
+        (r"\*.csv", "*.csv", True),
+        (r"\*.csv", "a.csv", False),
+        ("*.csv", ".csv", True),
+        ("a.b", "axb", False),
+        ("**", "anything/at/all", True),
+    ],
+)
+def test_exclusions(pattern: str, path: str, expected: bool) -> None:
+    assert excluder([pattern])(path) is expected
+
+
+@pytest.mark.parametrize("pattern", ["{a", "[a", "a\\", "[z-a]x"])
+def test_a_broken_exclusion_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        excluder([pattern])
+
+
+def test_s3_paths() -> None:
+    assert s3_path("s3://lake/a/b c/") == ("lake", "a/b c/")
+    assert s3_path("s3://lake") == ("lake", "") and s3_path("lake/x") == ("lake", "x")
+    for wrong in ("", "http://lake/x", "s3://", "s3:///x"):
+        with pytest.raises(PatternError):
+            s3_path(wrong)
+
+
+def test_relational_paths() -> None:
+    everything = RelationalPath.parse("shop/%", schemas=True)
+    assert everything.fits(("crm", "customers")) and everything.relative(("crm", "customers")) == "crm/customers"
+    schema = RelationalPath.parse("shop/crm/%", schemas=True)
+    assert schema.fits(("crm", "x")) and not schema.fits(("sales", "x")) and not schema.fits(("CRM", "x"))
+    assert schema.relative(("crm", "x")) == "x"
+    some = RelationalPath.parse("shop/crm/cust%", schemas=True)
+    assert some.fits(("crm", "customers")) and not some.fits(("crm", "orders"))
+    assert RelationalPath.parse("shop/t", schemas=False).fits(("t",))
+    for wrong in ("%/x", "", "a/b/c/d"):
+        with pytest.raises(PatternError):
+            RelationalPath.parse(wrong, schemas=True)
+
+
+@pytest.mark.parametrize(
+    "raw, expected",
+    [
+        ("integer", "int"),
+        ("character varying(80)", "string"),
+        ("numeric(10,2)", "decimal(10,2)"),
+        ("numeric", "decimal(38,18)"),
+        ("numeric(50,2)", "decimal(38,2)"),
+        ("timestamp(3) without time zone", "timestamp"),
+        ("timestamp with time zone", "timestamp"),
+        ("time without time zone", "string"),
+        ("integer[]", "array<int>"),
+        ("numeric(5,1)[]", "array<decimal(5,1)>"),
+        ("bit(1)", "boolean"),
+        ("bit(8)", "string"),
+        ("double precision", "double"),
+        ("jsonb", "string"),
+        ("bytea", "binary"),
+    ],
+)
+def test_types_of_postgresql(raw: str, expected: str) -> None:
+    assert postgres_type(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw, expected",
+    [
+        ("int", "int"),
+        ("int unsigned", "bigint"),
+        ("bigint unsigned", "decimal(20,0)"),
+        ("tinyint(1)", "boolean"),
+        ("decimal(10,2)", "decimal(10,2)"),
+        ("varchar(20)", "string"),
+        ("datetime(6)", "timestamp"),
+        ("enum('a','b')", "string"),
+        ("longblob", "binary"),
+        ("json", "string"),
+    ],
+)
+def test_types_of_mysql(raw: str, expected: str) -> None:
+    assert mysql_type(raw) == expected
+
+
+def test_jdbc_urls() -> None:
+    assert parse_url("jdbc:postgresql://db.local:5433/shop?ssl=true") == JdbcTarget(
+        "postgresql", "db.local", 5433, "shop"
+    )
+    assert parse_url("jdbc:mysql://h/shop") == JdbcTarget("mysql", "h", 3306, "shop")
+    assert parse_url("jdbc:postgresql://[::1]:5432/shop").host == "::1"
+    for wrong in ("postgresql://h/db", "jdbc:oracle:thin:@//h:1521/s", "jdbc:postgresql://h:99999/db", ""):
+        with pytest.raises(JdbcError):
+            parse_url(wrong)
+
+
+def test_no_password_is_shown() -> None:
+    target = JdbcTarget("postgresql", "h", 1, "d", "u", "hunter2")
+    assert "hunter2" not in f"{target} {target!r}" and "hunter2" not in reason(target, OSError("bad hunter2"))
+
+
+def columns(**types: str) -> Columns:
+    return tuple(Column(name, kind, name) for name, kind in types.items())
+
+
+def test_similarity_is_the_share_of_common_columns() -> None:
+    one, other = columns(a="int", b="string", c="double"), columns(a="int", b="string", d="double")
+    assert similarity(one, other) == 0.5 and not similar([one, other])
+    assert similarity(one, columns(a="bigint", b="?", c="double")) == 1.0
+    assert similarity(one, columns(a="int", b="string", c="string")) == 0.5
+    assert similar([columns(a="int", b="int", c="int", d="int"), columns(a="int", b="int", c="int")])
+    seven, ten = columns(**dict.fromkeys("abcdefg", "int")), columns(**dict.fromkeys("abcdefghij", "int"))
+    assert similarity(seven, ten) == 0.7 and not similar([seven, ten])  # greater than, not equal
+
+
+def test_more_than_five_schemas_are_not_similar() -> None:
+    same = {f"c{n}": "int" for n in range(30)}
+    assert similar([columns(**same, **{f"x{n}": "int"}) for n in range(5)])
+    assert not similar([columns(**same, **{f"x{n}": "int"}) for n in range(6)])
+
+
+def test_types_widen() -> None:
+    assert widen("int", "bigint") == "bigint" and widen("bigint", "double") == "double"
+    assert widen("int", "string") == "string" and widen("?", "int") == "int" and widen("date", "int") == "string"
+    merged = widen(Struct((("a", "int"),)), Struct((("a", "double"), ("b", Array("?")))))
+    assert spell(merged) == "struct<a:double,b:array<string>>"
+    assert widen(Array("int"), "string") == "string"
+
+
+def test_names() -> None:
+    assert table_name("raw_", "Order Items-2024.csv") == "raw_order_items_2024_csv"
+    assert len(table_name("p" * 100, "x" * 100)) == 128
+    assert len(collided("x" * 128, "s3://a/b/")) == 128 and collided("t", "s3://a/") == collided("t", "s3://a/")
