@@ -488,8 +488,8 @@ class Api:
 
     def describe_stacks(self, params: Params, call: Call) -> Params:
         if params.get("StackName"):
-            return {"Stacks": [stack_shape(self._stack(params["StackName"]))]}
-        page, token = page_of([stack_shape(stack) for stack in self.records.stacks()], params)
+            return {"Stacks": [stack_shape(self.records.shown(self._stack(params["StackName"])))]}
+        page, token = page_of([stack_shape(self.records.shown(stack)) for stack in self.records.stacks()], params)
         return drop_empty({"Stacks": page, "NextToken": token}, "Stacks")
 
     def list_stacks(self, params: Params, call: Call) -> Params:
@@ -601,8 +601,9 @@ class Api:
         }, "Parameters")  # fmt: skip
 
     def list_exports(self, params: Params, call: Call) -> Params:
+        exported = exports(map(self.records.shown, self.records.stacks()))
         found = [{"ExportingStackId": stack.id, "Name": name, "Value": value}
-                 for name, (stack, value) in sorted(exports(self.records.stacks()).items())]  # fmt: skip
+                 for name, (stack, value) in sorted(exported.items())]  # fmt: skip
         page, token = page_of(found, params)
         return drop_empty({"Exports": page, "NextToken": token}, "Exports")
 

@@ -15,7 +15,7 @@ from millpond.local.cloudformation.intrinsics import NO_VALUE, UNKNOWN, evaluate
 from millpond.local.cloudformation.parameters import Parameter
 from millpond.local.cloudformation.providers import provider_of
 from millpond.local.cloudformation.providers.provider import tag_list, tag_map
-from millpond.local.cloudformation.records import NOECHO, Resource
+from millpond.local.cloudformation.records import Resource, unmasked
 from millpond.local.cloudformation.schemas import schema_of
 from millpond.local.cloudformation.template import malformed
 from millpond.local.service import AwsError
@@ -203,7 +203,7 @@ class _Scope:
         return [f"{region}{letter}" for letter in "abc"]
 
     def reveal(self, value: Any) -> Any:
-        return reveal(value, self.desired.world.secret)
+        return unmasked(value, self.desired.world.secret)
 
 
 PSEUDO: dict[str, Callable[[Desired], Any]] = {
@@ -216,19 +216,3 @@ PSEUDO: dict[str, Callable[[Desired], Any]] = {
     "AWS::StackName": lambda desired: desired.stack_name,
     "AWS::URLSuffix": lambda desired: "amazonaws.com",
 }
-
-
-def reveal(value: Any, secret: Callable[[str, int], str]) -> Any:
-    """A value with the markers of NoEcho parameters replaced by the values."""
-    match value:
-        case str() if NOECHO in value:
-            before, _, rest = value.partition(NOECHO)
-            marker, _, after = rest.partition("}}")
-            name, _, version = marker.partition(":")
-            return before + secret(name, int(version)) + reveal(after, secret)
-        case list():
-            return [reveal(item, secret) for item in value]
-        case dict():
-            return {key: reveal(item, secret) for key, item in value.items()}
-        case _:
-            return value

@@ -13,8 +13,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from millpond.local.cloudformation.desired import reveal
 from millpond.local.cloudformation.providers.provider import ProviderError
+from millpond.local.cloudformation.records import unmasked
 
 REFERENCE = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^{}]+)\}\}")
 
@@ -27,7 +27,7 @@ def resolved(value: Any, client: Callable[[str], Any], secret: Callable[[str, in
         case list():
             return [resolved(item, client, secret) for item in value]
         case str() if "{{resolve:" in value:
-            shown = reveal(value, secret)
+            shown = unmasked(value, secret)
             return REFERENCE.sub(lambda match: _lookup(match.group(1), match.group(2).strip(), client), shown)
         case _:
             return value

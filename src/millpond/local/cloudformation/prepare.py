@@ -15,11 +15,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from botocore.exceptions import ClientError
 
 from millpond.local.cloudformation import check, parameters, transforms
-from millpond.local.cloudformation.desired import Desired, World, reveal
+from millpond.local.cloudformation.desired import Desired, World
 from millpond.local.cloudformation.intrinsics import same, text
 from millpond.local.cloudformation.parameters import Parameter
 from millpond.local.cloudformation.plan import Plan, plan
-from millpond.local.cloudformation.records import NOECHO, Operation, Records, Resource, Stack, exports
+from millpond.local.cloudformation.records import NOECHO, Operation, Records, Resource, Stack, exports, unmasked
 from millpond.local.cloudformation.template import MAX_BODY, MAX_OBJECT, parse
 from millpond.local.service import AwsError
 
@@ -175,7 +175,7 @@ class Preparation:
         return found, hidden
 
     def _reveal(self, stack_id: str, value: str) -> str:
-        return str(reveal(value, lambda name, version: self.records.secret(stack_id, name, version)))
+        return str(unmasked(value, lambda name, version: self.records.secret(stack_id, name, version)))
 
     # -- all together --------------------------------------------------------------------------------------------------
 
@@ -233,11 +233,12 @@ class Preparation:
         self, stack_id: str, stack_name: str, target: Mapping[str, Any], hidden: Mapping[tuple[str, int], str]
     ) -> Desired:
         def secret(name: str, version: int) -> str:
-            return hidden.get((name, version)) or self.records.secret(stack_id, name, version)
+            kept = hidden.get((name, version))
+            return self.records.secret(stack_id, name, version) if kept is None else kept
 
         def exported(name: str) -> str | None:
             found = exports(other for other in self.records.stacks() if other.id != stack_id).get(name)
-            return found[1] if found else None
+            return exports([self.records.shown(found[0])])[name][1] if found else None
 
         return Desired(
             stack_id=stack_id,
@@ -257,7 +258,7 @@ class Preparation:
 
 
 def hidden_value(parameter: Parameter, hidden: Mapping[tuple[str, int], str]) -> str:
-    return str(reveal(parameter.used, lambda name, version: hidden[(name, version)]))
+    return str(unmasked(parameter.used, lambda name, version: hidden[(name, version)]))
 
 
 def check_sections(source: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -386,6 +386,11 @@ class Records:
             raise KeyError(f"the value of parameter {name} is not kept any more")
         return str(row["value"])
 
+    def shown(self, stack: Stack) -> Stack:
+        """The stack with its outputs as AWS shows them: NoEcho does not hide there (AWS docs: parameters)."""
+        outputs = unmasked(stack.outputs, lambda name, version: self.secret(stack.id, name, version))
+        return replace(stack, outputs=outputs)
+
     def forget_secrets(self, stack_id: str) -> None:
         with self._store.write() as db:
             db.execute("DELETE FROM cloudformation_noecho WHERE stack_id=?", (stack_id,))
@@ -415,6 +420,22 @@ def snapshot(stack: Stack, resources: Mapping[str, Resource]) -> dict[str, Any]:
 
 def restored(before: Mapping[str, Any]) -> dict[str, Resource]:
     return {name: Resource(**item) for name, item in before.get("resources", {}).items()}
+
+
+def unmasked(value: Any, secret: Callable[[str, int], str]) -> Any:
+    """A value with the markers of NoEcho parameters replaced by the values."""
+    match value:
+        case str() if NOECHO in value:
+            before, _, rest = value.partition(NOECHO)
+            marker, _, after = rest.partition("}}")
+            name, _, version = marker.partition(":")
+            return before + secret(name, int(version)) + unmasked(after, secret)
+        case list():
+            return [unmasked(item, secret) for item in value]
+        case dict():
+            return {key: unmasked(item, secret) for key, item in value.items()}
+        case _:
+            return value
 
 
 def exports(stacks: Iterable[Stack]) -> dict[str, tuple[Stack, str]]:

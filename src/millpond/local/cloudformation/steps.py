@@ -152,7 +152,7 @@ class Steps:
             task.physical_id = found
             if provider.update is not None:
                 provider.update(task)  # the process may have died between two of the create's calls
-        return task.physical_id, task.name, _attributes(provider, task)
+        return task.physical_id, task.name, _attributes(provider, task, wanted.properties)
 
     def _find(self, provider: Provider, task: Task, physical_id: str) -> str | None:
         """The physical id of what a step made before it was interrupted, None when it made nothing."""
@@ -237,7 +237,7 @@ class Steps:
             schema = schema_of(wanted.type)
             if schema.tag_property and provider.tag is not None:
                 retag(task, provider, schema.tag_property)
-            attributes = _attributes(provider, task)
+            attributes = _attributes(provider, task, wanted.properties)
         except Exception as error:
             reason = _reason(error, step.token)
             with self.records.together():
@@ -380,8 +380,13 @@ def _provider(kind: str) -> Provider:
     return provider
 
 
-def _attributes(provider: Provider, task: Task) -> dict[str, Any]:
-    return {**provider.read(task), **task.attributes}
+def _attributes(provider: Provider, task: Task, properties: dict[str, Any]) -> dict[str, Any]:
+    """What GetAtt gives. An attribute that only repeats a property with a reference in it keeps the reference."""
+    found = {**provider.read(task), **task.attributes}
+    for name, value in found.items():
+        if name in properties and task.properties.get(name) == value:
+            found[name] = properties[name]
+    return found
 
 
 def _with_template(resource: Resource, wanted: Evaluated) -> Resource:
