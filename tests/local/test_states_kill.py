@@ -25,11 +25,12 @@ class Process:
     """The endpoint as a process on one state folder, killed and started again at will."""
 
     def __init__(self, data: Path) -> None:
-        self.data, self.process = data, None
+        self.data, self.process, self.clients = data, None, {}
         self.log = data.parent / "endpoint.log"
         self.up()
 
     def up(self) -> None:
+        self.clients = {}  # the port is another one
         (self.data / "endpoint.json").unlink(missing_ok=True)
         with self.log.open("a") as log:
             command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", "0"]
@@ -44,6 +45,11 @@ class Process:
         self.process.wait()
 
     def client(self, service: str) -> Any:
+        if service not in self.clients:
+            self.clients[service] = self._client(service)
+        return self.clients[service]
+
+    def _client(self, service: str) -> Any:
         port = json.loads((self.data / "endpoint.json").read_text())["port"]
         access, secret = credentials(self.data)
         session = boto3.session.Session(access, secret, region_name="us-east-1")
