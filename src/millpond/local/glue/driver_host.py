@@ -11,8 +11,9 @@ In a run's folder: `spec.json` (read), `claimed` (made exclusively: a run starts
 or child live), `process.json` (pids), `stdout`, `stderr`, `result.json` (the child's word), `outcome.json` (the
 host's).
 
-A JVM serves the next run only after one that succeeded, with settings that touch nothing but its own SparkContext, and
-at most REUSED times; after a failure, a timeout or a stop it is killed, and a new host takes over.
+A JVM serves the next run only after one that ended by itself and was cleaned up (its SparkContext stopped, system
+properties and file systems as before), with settings that touch nothing but its own SparkContext, and at most REUSED
+times; after a timeout, a stop or an error of the JVM it is killed, and a new host takes over.
 
 Limits: POSIX. Where fork is not safe (macOS frameworks) the child is a fresh interpreter: 0.5 s instead of 0.02 s.
 """
@@ -43,8 +44,8 @@ REUSED = 20  # runs a JVM serves: what a run leaves behind (generated classes, p
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL of a run
 JVM_SECONDS = 90.0
 FORK = sys.platform != "darwin"
-PRELOADED = ("pyspark.sql", "pyspark.sql.functions", "py4j.clientserver", "boto3", "botocore.session", "awsglue.job")
-LAZY = ("pyarrow.parquet", "pandas")  # heavy, and many scripts never need them: loaded once the host is ready
+PRELOADED = ("pyspark.sql", "pyspark.sql.functions", "py4j.clientserver", "boto3", "awsglue.context", "awsglue.job")
+LAZY = ("pyarrow.parquet", "pyspark.sql.pandas.types", "pandas")  # heavy: the JVM needs longer than they do
 
 # The classes of error that AWS names in a failed run's message, by the exception's name; the rest is unclassified.
 CATEGORIES = {
@@ -173,6 +174,7 @@ def child(spec: dict[str, Any], gateway: dict[str, Any] | None) -> None:
         traceback.print_exc()
         result = {"ok": False, "error": describe(error, spec["script"])}
     result |= finish(driver)
+    result["clean"] = result["clean"] and not jvm_suspect(result.get("error", ""))
     write_json(folder / "result.json", result)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -207,6 +209,11 @@ def finish(driver: Any) -> dict[str, Any]:
     if any(rows.values()):
         print("millpond.rows", json.dumps(rows))
     return {"clean": clean, "rows": rows}
+
+
+def jvm_suspect(error: str) -> bool:
+    """Whether an error came out of the JVM itself (a failed task, memory, a broken connection), not of the script."""
+    return "Py4J" in error or "OutOfMemory" in error
 
 
 def release() -> None:
@@ -288,8 +295,12 @@ class Host:
     def prepare(self) -> None:
         if self.config.get("jvm"):
             self.jvm = Jvm(self.config["jvm"], self.config["env"], self.folder)
-        for name in PRELOADED if self.jvm else ():
-            importlib.import_module(name)
+        if self.jvm:
+            os.environ.update(self.config["env"])
+            for name in PRELOADED:
+                importlib.import_module(name)
+            for service in ("glue", "s3", "secretsmanager"):  # no connection yet: safe to fork
+                importlib.import_module("awsglue._aws").client(service)
         if self.jvm:
             self.gateway = self.jvm.gateway()
             warm = self.config.get("warm")
@@ -392,7 +403,7 @@ class Host:
         folder = Path(self.spec["folder"])
         result = read_json(folder / "result.json") or {}
         outcome = self.judge(result, os.waitstatus_to_exitcode(status))
-        reusable = self.may_serve_on(outcome["state"] == "SUCCEEDED" and bool(result.get("clean")))
+        reusable = self.may_serve_on(bool(result.get("clean")) and not self.ending)
         if not reusable and self.jvm:
             self.jvm.kill()  # before the outcome: nothing may write after it
         write_json(folder / "outcome.json", outcome)

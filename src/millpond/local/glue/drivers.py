@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 JAR = HERE / "spark" / "millpond-spark.jar"
 IDLE_SECONDS = 900.0
+PATIENCE = 4.0
+SHELLS = 8  # Python shell runs at once
 
 Kind = Literal["spark", "python"]
 
@@ -210,28 +212,34 @@ class Drivers:
                 host.run = run
             return host
 
-    def ensure(self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], waiting: int, *, warm: bool) -> None:
-        """Start hosts until as many are starting as runs wait, within the machine's size."""
-        with self.lock:
-            ours = [h for h in self.hosts.values() if h.kind == kind]
-            starting = [h for h in ours if not h.ready and h.extra_jars == extra_jars]
-            coming = len(starting)
-            for host in starting:
-                host.hurry(waiting and not warm)
-            room = (self.size.drivers if kind == "spark" else 8) - len(ours)
-            if room <= 0 < waiting > coming:
-                room += self._retire(kind, extra_jars)
-            for _ in range(min(room, waiting - coming)):
-                self._launch(runtime, kind, extra_jars, warm=warm)
+    def ensure(
+        self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], *, waited: float = 0.0, warm: bool = False
+    ) -> None:
+        """Have a host coming for a run that waits, or a spare one (`warm`).
 
-    def _retire(self, kind: Kind, extra_jars: tuple[str, ...]) -> int:
-        """End an idle host of another class path, so that one of this class path has room."""
+        The first is started at once. A further one costs the CPU of several small jobs, so it is started when a run
+        has waited PATIENCE seconds beside busy hosts, and not while another is starting.
+        """
+        with self.lock:
+            ours = [h for h in self.hosts.values() if h.kind == kind and h.extra_jars == extra_jars]
+            starting = [h for h in ours if not h.ready]
+            for host in starting:
+                host.hurry(not warm)
+            if starting or (kind == "spark" and ours and waited < PATIENCE):
+                return
+            others = sum(h.kind == kind for h in self.hosts.values())
+            if others < (self.size.drivers if kind == "spark" else SHELLS):
+                self._launch(runtime, kind, extra_jars, warm=warm)
+            else:
+                self._retire(kind, extra_jars)
+
+    def _retire(self, kind: Kind, extra_jars: tuple[str, ...]) -> None:
+        """End an idle host of another class path, so that one of this class path has room (its end is an event)."""
         for host in self.hosts.values():
             if host.kind == kind and host.ready and not host.run and host.extra_jars != extra_jars:
                 host.run = "retired"
                 host.send(do="exit")
-                return 0  # its end is an event; then there is room
-        return 0
+                return
 
     def _launch(self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], *, warm: bool) -> None:
         host_id = f"{kind}-{uuid.uuid4().hex[:8]}"

@@ -2,8 +2,7 @@
 
 Pure: from the job's definition and StartJobRun's parameters to a `Plan`; refusals are AWS's errors.
 
-Limits: Python only; `--additional-python-modules` is refused unless the runtime has just that; Glue 6.0, streaming and
-Ray jobs are refused when the job is created.
+Limits: Python only; Glue 6.0, streaming and Ray jobs are refused when the job is created.
 """
 
 from __future__ import annotations
@@ -59,6 +58,7 @@ class Plan:
     python_files: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     jars: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     conf: tuple[tuple[str, str], ...] = ()
     catalog: bool = False
     bookmark: str = OPTIONS[0]
@@ -144,10 +144,6 @@ def plan(job: dict[str, Any], params: Mapping[str, Any]) -> Plan:
     }
     if given.get("--job-language", "python").lower() != "python" or "--class" in given:
         raise unsupported("glue", "StartJobRun of a Scala job", "Python scripts are carried.")
-    if modules := given.get("--additional-python-modules"):
-        raise unsupported(
-            "glue", "StartJobRun with --additional-python-modules", f"Put the code of {modules} in --extra-py-files."
-        )
     bookmark = given.get(OPTION, OPTIONS[0])
     if bookmark not in OPTIONS:
         raise invalid(f"{OPTION} must be one of {', '.join(OPTIONS)}, not '{bookmark}'.")
@@ -163,6 +159,7 @@ def plan(job: dict[str, Any], params: Mapping[str, Any]) -> Plan:
         python_files=_uris(given, "--extra-py-files"),
         files=_uris(given, "--extra-files"),
         jars=_uris(given, "--extra-jars"),
+        modules=tuple(part.strip() for part in given.get("--additional-python-modules", "").split(",") if part.strip()),
         conf=_conf(given.get("--conf", "")),
         catalog=given.get("--enable-glue-datacatalog", "false").strip().lower() in ("", "true"),
         bookmark=bookmark,

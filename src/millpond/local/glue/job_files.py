@@ -7,13 +7,17 @@
         spec.json      what the driver host is to run (driver_host.py)
         run.json       what awsglue may know: ids, bookmark, where to stage (MILLPOND_GLUE_RUN names it)
 
+Limits: `--additional-python-modules` may only name what the runtime has.
+
 Archives are put on the path as they are (zipimport), never unpacked.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +48,24 @@ def fetch(endpoint: Endpoint, uri: str, into: Path) -> Path:
     return path
 
 
-def prepare(endpoint: Endpoint, drivers: Drivers, run: dict[str, Any], plan: Plan) -> tuple[Path, tuple[str, ...]]:
+@functools.cache
+def check_modules(python: Path, modules: tuple[str, ...]) -> None:
+    """`--additional-python-modules` may name what the runtime has (pip decides, offline). LaunchError for the rest."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-input", *modules]
+    if any(not module[0].isalnum() or "/" in module for module in modules):
+        raise LaunchError(f"LAUNCH ERROR | --additional-python-modules {','.join(modules)}: files are not carried")
+    asked = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        why = "the runtime of this Glue version does not have them; put pure Python code in --extra-py-files"
+        raise LaunchError(f"LAUNCH ERROR | --additional-python-modules {','.join(modules)}: {why}")
+
+
+def prepare(
+    endpoint: Endpoint, drivers: Drivers, run: dict[str, Any], plan: Plan, python: Path
+) -> tuple[Path, tuple[str, ...]]:
     """Make the folder of a run. Returns it and the jars that the JVM's class path needs. Raises LaunchError."""
+    if plan.modules:
+        check_modules(python, plan.modules)
     folder = endpoint.folder("glue", "runs", run["id"])
     for part in ("work", "lib", "tmp"):
         shutil.rmtree(folder / part, ignore_errors=True)
@@ -60,7 +80,7 @@ def prepare(endpoint: Endpoint, drivers: Drivers, run: dict[str, Any], plan: Pla
     python_path = list(dict.fromkeys(str(lib) if path.endswith(".py") else path for path in python_files))
     path = [*python_path, str(drivers.library())]
     env = drivers.environment(folder / "work", path)
-    env |= {"MILLPOND_GLUE_RUN": str(folder / "run.json"), "TMPDIR": str(folder / "tmp")}
+    env |= {"MILLPOND_GLUE_RUN": str(folder / "run.json"), "TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": str(python)}
     conf = {
         "spark.app.name": run["job"],
         "spark.local.dir": str(folder / "tmp"),

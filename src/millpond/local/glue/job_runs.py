@@ -57,6 +57,7 @@ class Active:
     ours: bool = True  # False: its host was started by an endpoint that is gone
     process: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
+    queued: float = 0.0  # when it began to wait for a host (monotonic)
 
     @property
     def jvm(self) -> tuple[Path, int] | None:
@@ -191,11 +192,12 @@ class Runs:
                 active.log.note(*planned.notes)
             active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, active.log.note)
             active.folder, active.jars = job_files.prepare(
-                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned
+                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime.python
             )
             with self.lock:
                 if active.stopping or self.stopping:
                     return
+                active.queued = time.monotonic()
                 self.waiting.append(active)
                 self._serve_waiting()
         except MillpondError as error:
@@ -204,26 +206,27 @@ class Runs:
             log.exception("cannot launch %s", active.id)
             self._finish(active, {"state": "FAILED", "error": f"LAUNCH ERROR | {type(error).__name__}: {error}"})
 
-    def _serve_waiting(self) -> None:
-        """Give waiting runs to idle hosts; start hosts for the rest."""
+    def _serve_waiting(self, *, quietly: bool = False) -> None:
+        """Give waiting runs to idle hosts; start hosts for the rest. `quietly`: the watcher itself asks."""
         with self.lock:
             for _ in range(len(self.waiting)):
                 active = self.waiting.popleft()
                 host = self.drivers.take(active.kind, active.jars, active.id)
                 if host is None or not self.drivers.dispatch(host, active.folder):
                     self.waiting.append(active)
+            now = time.monotonic()
             for active in self.waiting:
                 assert active.runtime is not None
-                alike = sum(w.kind == active.kind and w.jars == active.jars for w in self.waiting)
-                self.drivers.ensure(active.runtime, active.kind, active.jars, alike, warm=False)
-        self.drivers.wake()
+                self.drivers.ensure(active.runtime, active.kind, active.jars, waited=now - active.queued)
+        if not quietly:
+            self.drivers.wake()
 
     def spare(self) -> None:
         """Have one warm Spark driver ready, when the runtime is installed (a job's first run installs it)."""
         if not self.stopping and (found := runtime.find("5.1")):
             with self.lock:
                 if not any(h.kind == "spark" for h in self.drivers.hosts.values()):
-                    self.drivers.ensure(found, "spark", (), 1, warm=True)
+                    self.drivers.ensure(found, "spark", (), warm=True)
 
     # ---- watching
 
@@ -256,6 +259,8 @@ class Runs:
             try:
                 for event in self.drivers.poll(0.2 if self.active or self.drivers.busy() else 60.0):
                     self._hear(event)
+                if self.waiting:
+                    self._serve_waiting(quietly=True)
                 for active in list(self.active.values()):
                     active.log.drain(jvm=active.jvm)
                     if not active.ours:

@@ -1,0 +1,141 @@
+"""Tables of the Data Catalog as Spark needs them: schema, format, reader options, partitions, or a database to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from pyspark.sql.types import StructField, StructType, _parse_datatype_string
+
+from awsglue._aws import client, folder
+
+JDBC = ("postgresql", "mysql", "sqlserver", "oracle", "redshift")
+FORMATS = {
+    "parquet": "parquet",
+    "glueparquet": "parquet",
+    "csv": "csv",
+    "json": "json",
+    "orc": "orc",
+}
+# By a piece of the serialisation library's name, for tables without `classification` (Athena's CREATE TABLE).
+SERDES = {"parquet": "parquet", "opencsv": "csv", "lazysimple": "csv", "json": "json", "orc": "orc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition: its values in the order of the table's keys, and where its files are."""
+
+    values: tuple[str, ...]
+    location: str
+
+
+class Table:
+    """One table, as GetTable answers it."""
+
+    def __init__(self, database: str, name: str) -> None:
+        self.database, self.name = database, name
+        self.entry: dict[str, Any] = client("glue").get_table(DatabaseName=database, Name=name)["Table"]
+        self.storage: dict[str, Any] = self.entry.get("StorageDescriptor", {})
+        self.parameters: dict[str, str] = {**self.storage.get("Parameters", {}), **self.entry.get("Parameters", {})}
+        self.serde: dict[str, Any] = self.storage.get("SerdeInfo", {})
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.name}"
+
+    @property
+    def location(self) -> str:
+        return str(self.storage.get("Location", ""))
+
+    @property
+    def connection(self) -> str | None:
+        """The Glue connection behind a JDBC table."""
+        named = self.parameters.get("connectionName")
+        return named if self.parameters.get("classification") in JDBC or not self.location.startswith("s3") else None
+
+    @property
+    def keys(self) -> list[str]:
+        return [key["Name"] for key in self.entry.get("PartitionKeys", [])]
+
+    def format(self) -> str:
+        """Spark's name of the format. NotImplementedError for one that is not carried."""
+        said = self.parameters.get("classification", "").lower()
+        library = self.serde.get("SerializationLibrary", "").lower()
+        found = FORMATS.get(said) or next((name for piece, name in SERDES.items() if piece in library), None)
+        if found is None:
+            raise NotImplementedError(f"the format of table {self} ({said or library or 'unknown'}) is not carried")
+        return found
+
+    def schema(self, *, partitions: bool) -> StructType:
+        """Spark's schema. JSON columns have the spelling of the files, which the catalog keeps in `paths`."""
+        columns = [*self.storage.get("Columns", [])]
+        names = {path.lower(): path for path in self.serde.get("Parameters", {}).get("paths", "").split(",") if path}
+        columns = [{**column, "Name": names.get(column["Name"], column["Name"])} for column in columns]
+        if partitions:
+            columns += self.entry.get("PartitionKeys", [])
+        return StructType([StructField(column["Name"], spark_type(column["Type"])) for column in columns])
+
+    def options(self) -> dict[str, str]:
+        """Options of Spark's reader."""
+        if self.format() != "csv":
+            return {}
+        given = self.serde.get("Parameters", {})
+        separator = given.get("separatorChar") or given.get("field.delim") or self.parameters.get("delimiter") or ","
+        options = {"sep": separator, "header": "false", "enforceSchema": "true"}
+        if self.parameters.get("skip.header.line.count", "0") != "0":
+            options["header"] = "true"
+        if quoted := given.get("quoteChar"):
+            options["quote"] = quoted
+        if escaped := given.get("escapeChar"):
+            options["escape"] = escaped
+        return options
+
+    def partitions(self, expression: str = "") -> list[Partition]:
+        """All partitions, or those for which the catalog finds `expression` true (catalogPartitionPredicate)."""
+        asked: dict[str, Any] = {"DatabaseName": self.database, "TableName": self.name, "ExcludeColumnSchema": True}
+        if expression:
+            asked["Expression"] = expression
+        pages = client("glue").get_paginator("get_partitions").paginate(**asked)
+        return [
+            Partition(tuple(one["Values"]), one["StorageDescriptor"]["Location"])
+            for page in pages
+            for one in page["Partitions"]
+        ]
+
+    def is_hive_layout(self, partition: Partition) -> bool:
+        """Whether the folder's name says the values: .../year=2024/month=05/."""
+        base, place = folder(self.location), folder(partition.location)
+        pairs = list(zip(self.keys, partition.values, strict=True))
+        return place in (
+            base + "".join(f"{key}={value}/" for key, value in pairs),
+            base + "".join(f"{key}={escaped(value)}/" for key, value in pairs),
+        )
+
+
+def escaped(value: str) -> str:
+    """A partition value as Hive and Spark write it into a folder's name."""
+    return quote(value, safe=" !$&()+,-.;<>@^_`|~") if value else "__HIVE_DEFAULT_PARTITION__"
+
+
+def spark_type(hive: str) -> Any:
+    """Spark's type for the catalog's."""
+    return _parse_datatype_string(hive)
+
+
+def glue_type(name: str) -> str:
+    """A type as scripts write it in mappings and casts (`long`, `decimal`), as Spark's DDL."""
+    low = name.strip().lower()
+    return ALIASES.get(low, name.strip())
+
+
+ALIASES: Mapping[str, str] = {
+    "long": "bigint",
+    "short": "smallint",
+    "byte": "tinyint",
+    "integer": "int",
+    "decimal": "decimal(10,2)",
+    "str": "string",
+    "bool": "boolean",
+    "null": "void",
+}

@@ -1,0 +1,330 @@
+"""GlueContext: where DynamicFrames come from and go to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark import SparkContext
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+
+from awsglue import _catalog, _jdbc, _s3
+from awsglue._aws import client, folder
+from awsglue._sinks import DataSink, S3Sink, purge
+from awsglue._table import JDBC, Table
+from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, write_jdbc
+
+TIMES = ("year", "month", "day", "hour", "minute")
+
+
+class GlueContext:
+    """Made from a SparkContext. What it lacks of a SQLContext (`sql`, `read`...) it asks its session."""
+
+    def __init__(self, sparkContext: SparkContext, **options: Any) -> None:
+        self._sc = sparkContext
+        self.spark_session: SparkSession = SparkSession.builder.getOrCreate()
+        self.create_dynamic_frame = DynamicFrameReader(self)
+        self.write_dynamic_frame = DynamicFrameWriter(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self.__dict__.get("spark_session"), name, None)
+        if found is None:
+            raise NotImplementedError(f"GlueContext.{name} is not carried")
+        return found
+
+    def get_logger(self) -> Logger:
+        return Logger()
+
+    def getSource(
+        self, connection_type: str, transformation_ctx: str = "", push_down_predicate: str = "", **options: Any
+    ) -> DataSource:
+        return DataSource(self, connection_type, transformation_ctx, options)
+
+    def getSink(
+        self, connection_type: str, format: str | None = None, transformation_ctx: str = "", **options: Any
+    ) -> DataSink:
+        """A sink to set format and catalog on, then to write a frame to."""
+        if connection_type in ("s3", "parquet", "orc"):
+            return S3Sink(self, format, options)
+        return DataSink(self, connection_type, format, options)
+
+    # ---- reading
+
+    def create_dynamic_frame_from_rdd(
+        self, data: Any, name: str, schema: Any = None, sample_ratio: float | None = None, transformation_ctx: str = ""
+    ) -> DynamicFrame:
+        frame = self.spark_session.createDataFrame(data, schema, sample_ratio)
+        return DynamicFrame(frame, self, name)
+
+    def create_dynamic_frame_from_catalog(
+        self,
+        database: str,
+        table_name: str,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        additional_options: Mapping[str, Any] | None = None,
+        catalog_id: str | None = None,
+        addtional_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """A table of the Data Catalog, on S3 or behind a connection. (A signature of AWS's misspells the options.)"""
+        table = Table(database, table_name)
+        options = {**(addtional_options or {}), **(additional_options or {}), **kwargs}
+        if table.connection:
+            source = ".".join(_jdbc.quoted(part) for part in table.location.split(".")[1:])
+            found = _jdbc.of_connection(table.connection)
+            frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
+        else:
+            frame = _catalog.read(self.spark_session, table, push_down_predicate, options, transformation_ctx)
+        return DynamicFrame(frame, self, table_name)
+
+    def create_dynamic_frame_from_options(
+        self,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = None,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = None,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """S3 (also `parquet` and `orc` as a connection type), PostgreSQL, or a table in a connection."""
+        options = dict(connection_options or {})
+        kind = connection_type.lower()
+        if kind in JDBC or kind == "jdbc":
+            if "dbtable" not in options and "sampleQuery" not in options:
+                raise ValueError("connection_options lack dbtable")
+            source, found = options.get("dbtable", ""), _jdbc.of_options(options)
+            frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
+        elif kind in ("s3", "parquet", "orc"):
+            given = options.get("paths", options.get("path"))
+            if not given:
+                raise ValueError("connection_options lack paths")
+            paths = [given] if isinstance(given, str) else list(given)
+            said = format or (kind if kind != "s3" else None)
+            frame = _s3.read(self.spark_session, paths, said or "", format_options or {}, options, transformation_ctx)
+            frame = frame.where(push_down_predicate) if push_down_predicate and frame.columns else frame
+        else:
+            raise NotImplementedError(f"connection type {connection_type!r} is not carried")
+        return DynamicFrame(frame, self, "")
+
+    def create_data_frame_from_catalog(
+        self,
+        database: str,
+        table_name: str,
+        transformation_ctx: str = "",
+        additional_options: Mapping[str, Any] | None = None,
+        push_down_predicate: str = "",
+        **_: Any,
+    ) -> DataFrame:
+        made = self.create_dynamic_frame_from_catalog(
+            database,
+            table_name,
+            transformation_ctx=transformation_ctx,
+            push_down_predicate=push_down_predicate,
+            additional_options=additional_options,
+        )
+        return made.toDF()
+
+    def create_data_frame_from_options(self, *args: Any, **kwargs: Any) -> DataFrame:
+        return self.create_dynamic_frame_from_options(*args, **kwargs).toDF()
+
+    # ---- writing
+
+    def write_dynamic_frame_from_options(
+        self,
+        frame: DynamicFrame,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = None,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = None,
+        transformation_ctx: str = "",
+    ) -> DynamicFrame:
+        options, kind = dict(connection_options or {}), connection_type.lower()
+        if kind in JDBC or kind == "jdbc":
+            return write_jdbc(frame, _jdbc.of_options(options), options)
+        if kind not in ("s3", "parquet", "orc"):
+            raise NotImplementedError(f"connection type {connection_type!r} is not carried")
+        if not options.get("path"):
+            raise ValueError("connection_options lack path")
+        said = format or (kind if kind != "s3" else None)
+        _s3.write(frame.toDF(), options["path"], said, options, dict(format_options or {}))
+        return frame
+
+    def write_from_options(
+        self,
+        frame_or_dfc: Any,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = None,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = None,
+        transformation_ctx: str = "",
+    ) -> Any:
+        """A frame, or each frame of a collection below a prefix of its name."""
+        if isinstance(frame_or_dfc, DynamicFrame):
+            return self.write_dynamic_frame_from_options(
+                frame_or_dfc, connection_type, connection_options, format, format_options
+            )
+        options = dict(connection_options or {})
+        for name in frame_or_dfc.keys():  # noqa: SIM118
+            below = options | ({"path": folder(options["path"]) + name} if "path" in options else {"dbtable": name})
+            self.write_dynamic_frame_from_options(frame_or_dfc[name], connection_type, below, format, format_options)
+        return frame_or_dfc
+
+    def write_dynamic_frame_from_catalog(
+        self,
+        frame: DynamicFrame,
+        database: str,
+        table_name: str,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        additional_options: Mapping[str, Any] | None = None,
+        catalog_id: str | None = None,
+    ) -> DynamicFrame:
+        """Append to a table that is in the catalog; `enableUpdateCatalog` adds its new partitions."""
+        table, options = Table(database, table_name), dict(additional_options or {})
+        if table.connection:
+            named = ".".join(_jdbc.quoted(part) for part in table.location.split(".")[1:])
+            return write_jdbc(frame, _jdbc.of_connection(table.connection), {"dbtable": named})
+        sink = S3Sink(self, table.format(), {"path": table.location, **options, "partitionKeys": table.keys})
+        sink.setFormat(table.format(), **_writing(table))
+        if str(options.get("enableUpdateCatalog", "")).lower() == "true":
+            sink.setCatalogInfo(catalogDatabase=database, catalogTableName=table_name)
+        else:
+            sink.options.pop("enableUpdateCatalog", None)
+        return sink.writeFrame(frame)
+
+    def write_dynamic_frame_from_jdbc_conf(
+        self,
+        frame: DynamicFrame,
+        catalog_connection: str,
+        connection_options: Mapping[str, Any] | None = None,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        catalog_id: str | None = None,
+    ) -> DynamicFrame:
+        """Append to `dbtable` of `database` (the connection's own when none is said) behind a Glue connection."""
+        options = dict(connection_options or {})
+        found = _jdbc.in_database(_jdbc.of_connection(catalog_connection), options.get("database"))
+        return write_jdbc(frame, found, options)
+
+    def write_from_jdbc_conf(
+        self,
+        frame_or_dfc: Any,
+        catalog_connection: str,
+        connection_options: Mapping[str, Any] | None = None,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        catalog_id: str | None = None,
+    ) -> Any:
+        if isinstance(frame_or_dfc, DynamicFrame):
+            return self.write_dynamic_frame_from_jdbc_conf(frame_or_dfc, catalog_connection, connection_options)
+        for name in frame_or_dfc.keys():  # noqa: SIM118
+            below = {**(connection_options or {}), "dbtable": name}
+            self.write_dynamic_frame_from_jdbc_conf(frame_or_dfc[name], catalog_connection, below)
+        return frame_or_dfc
+
+    def extract_jdbc_conf(self, connection_name: str, catalog_id: str | None = None) -> dict[str, Any]:
+        """user, password, vendor, url, fullUrl and the TLS settings of a Glue connection."""
+        return _jdbc.conf(connection_name, catalog_id)
+
+    # ---- files
+
+    def purge_s3_path(
+        self, s3_path: str, options: Mapping[str, Any] | None = None, transformation_ctx: str = ""
+    ) -> None:
+        """Delete what is older than `retentionPeriod` hours (168 unless said; 0 is everything)."""
+        purge(s3_path, options or {})
+
+    def purge_table(
+        self,
+        database: str,
+        table_name: str,
+        options: Mapping[str, Any] | None = None,
+        transformation_ctx: str = "",
+        catalog_id: str | None = None,
+    ) -> None:
+        """As purge_s3_path, for the files of a table; `partitionPredicate` chooses partitions, which go with theirs."""
+        table, given = Table(database, table_name), options or {}
+        predicate = str(given.get("partitionPredicate", ""))
+        if not predicate:
+            return purge(table.location, given)
+        for one in table.partitions(predicate):
+            purge(one.location, given)
+            client("glue").delete_partition(
+                DatabaseName=database, TableName=table_name, PartitionValues=list(one.values)
+            )
+        return None
+
+    def transition_table(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("transition_table: there are no storage classes on a local disk")
+
+    def transition_s3_path(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("transition_s3_path: there are no storage classes on a local disk")
+
+    def add_ingestion_time_columns(self, dataFrame: DataFrame, timeGranularity: str = "") -> DataFrame:
+        """Columns ingest_year, ingest_month, ... of now (UTC), down to the granularity."""
+        if timeGranularity not in ("day", "hour", "minute"):
+            raise ValueError("timeGranularity must be day, hour or minute")
+        now = time.gmtime()
+        parts = dict(zip(TIMES, now[:5], strict=True))
+        for name in TIMES[: TIMES.index(timeGranularity) + 1]:
+            text = f"{parts[name]:04d}" if name == "year" else f"{parts[name]:02d}"
+            dataFrame = dataFrame.withColumn(f"ingest_{name}", f.lit(text))
+        return dataFrame
+
+
+def _writing(table: Table) -> dict[str, Any]:
+    """format_options that write files as the table reads them."""
+    if table.format() != "csv":
+        return {}
+    options = table.options()
+    return {"separator": options["sep"], "writeHeader": options["header"] == "true"}
+
+
+class DataSource:
+    """glueContext.getSource"""
+
+    def __init__(self, glue_context: GlueContext, connection_type: str, context: str, options: dict[str, Any]) -> None:
+        self._glue_context, self._kind, self._context, self._options = glue_context, connection_type, context, options
+        self._format: str | None = None
+        self._format_options: dict[str, Any] = {}
+
+    def setFormat(self, format: str, **options: Any) -> DataSource:
+        self._format, self._format_options = format, options
+        return self
+
+    def getFrame(self, **options: Any) -> DynamicFrame:
+        return self._glue_context.create_dynamic_frame_from_options(
+            self._kind, {**self._options, **options}, self._format, self._format_options, self._context
+        )
+
+
+class Logger:
+    """What get_logger gives: lines in the job's error log, where Glue's driver log is."""
+
+    def _say(self, level: str, message: Any) -> None:
+        print(f"{time.strftime('%y/%m/%d %H:%M:%S')} {level} GlueLogger: {message}", file=sys.stderr)
+
+    def info(self, message: Any, *_: Any) -> None:
+        self._say("INFO", message)
+
+    def warn(self, message: Any, *_: Any) -> None:
+        self._say("WARN", message)
+
+    warning = warn
+
+    def error(self, message: Any, *_: Any) -> None:
+        self._say("ERROR", message)
+
+    def debug(self, message: Any, *_: Any) -> None:
+        self._say("DEBUG", message)
+
+    def trace(self, message: Any, *_: Any) -> None:
+        self._say("TRACE", message)
