@@ -30,7 +30,7 @@ features = StandardScaler().fit_transform(
 )
 sample = min(2000, len(people) - 1)
 scores, models = {}, {}
-for k in range(2, min(options.max_clusters, len(people) - 1) + 1):
+for k in range(3, min(options.max_clusters, len(people) - 1) + 1):
     models[k] = KMeans(n_clusters=k, n_init=4, random_state=0).fit(features)
     scores[k] = float(silhouette_score(features, models[k].labels_, sample_size=sample, random_state=0))
     print(f"k={k} silhouette={scores[k]:.4f}")

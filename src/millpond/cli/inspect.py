@@ -70,6 +70,7 @@ def logs(
 ) -> None:
     """Print the log of a run's steps, or of one step."""
     from millpond.aws import runs as view
+    from millpond.cli import render
 
     target = _target(data)
     run = view.get(target, view.find(target, name))
@@ -80,7 +81,7 @@ def logs(
         return
     for found in chosen:
         if len(chosen) > 1:
-            print(f"=== {found.name}{'' if found.label == found.name else f'[{found.label}]'}: {found.log}")
+            print(f"=== {render.title(found)}: {found.log}")
         for line in view.log_lines(target, found):
             print(line)
 

@@ -43,10 +43,15 @@ def _worth(step: StepRun) -> bool:
     return True
 
 
+def title(step: StepRun) -> str:
+    """The step's name, with the Map item that it works on: `Ingest table[orders]`."""
+    return step.name if step.label == step.name else f"{step.name}[{step.label}]"
+
+
 def line(step: StepRun) -> str:
     """One step as one line: word, name, seconds, rows, attempts, source line when it failed."""
     word = WORDS.get(step.status, (step.status, ""))[0]
-    name = step.name if step.label == step.name else f"{step.name}[{step.label}]"
+    name = title(step)
     text = f"{'  ' * step.depth}{word:<5}{name}"
     seconds = f"{step.seconds:7.1f} s" if step.seconds is not None else ""
     return f"{text:<{WIDE}}{seconds:>10}  {_remarks(step)}".rstrip()
@@ -95,7 +100,7 @@ def ordered(steps: Sequence[StepRun]) -> list[StepRun]:
 def failure(run: Run, why: Explanation) -> str:
     """Why a run failed and what to type next."""
     step = why.step
-    name = f"{step.name}[{step.label}]" if step and step.label != step.name else step.name if step else "the run"
+    name = title(step) if step else "the run"
     parts = [f"{name} failed: {why.error}  {why.reason}".rstrip()]
     if why.script_line:
         parts.append(f"  {why.script_line:<24} {why.script_text}".rstrip())

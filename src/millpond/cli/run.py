@@ -191,7 +191,10 @@ def _summary(target: Target, loaded: Project, found: Any, laps: Laps) -> None:
     print(json.dumps(found.output, indent=2))
     slowest = sorted(found.steps, key=lambda step: -(step.seconds or 0))[:5]
     print("\nWhere the time went: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in laps.seconds.items()))
-    print("  slowest steps: " + ", ".join(f"{step.name} {step.seconds:.1f} s" for step in slowest if step.seconds))
+    print(
+        "  slowest steps: "
+        + ", ".join(f"{render.title(step)} {step.seconds:.1f} s" for step in slowest if step.seconds)
+    )
     print(
         f"\nLook closer      millpond show {found.name}   millpond logs {found.name} STEP   millpond tables\n"
         f"                 millpond sql 'SELECT ...'   (in {loaded.root})\n"
