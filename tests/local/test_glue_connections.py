@@ -62,6 +62,12 @@ def test_a_connection_that_cannot_work_is_refused(glue: Any, properties: dict[st
         )
 
 
+def test_an_unknown_type_is_refused(glue: Any) -> None:
+    given = {"Name": "c", "ConnectionType": "CARRIER_PIGEON", "ConnectionProperties": {"HOST": "h"}}
+    with pytest.raises(glue.exceptions.InvalidInputException, match="JDBC, SFTP"):
+        glue.create_connection(ConnectionInput=given)
+
+
 def test_connects_with_a_secret(glue: Any, aws: Aws, postgres: Any) -> None:
     secret = {"username": postgres.user, "password": postgres.password}
     aws("secretsmanager").create_secret(Name="shop/db", SecretString=json.dumps(secret))

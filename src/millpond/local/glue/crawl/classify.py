@@ -77,7 +77,10 @@ def classify(path: Path, size: int, custom: Sequence[Custom] = ()) -> Contents:
     if compression_of(head) == "none" and b"\0" in head:
         return Contents(UNKNOWN_LAYOUT, notes=("binary data of an unknown format",))
     sample = read(path, size)
-    found = _text(path, sample, custom)
+    try:
+        found = _text(path, sample, custom)
+    except RecursionError:
+        raise Unreadable("JSON nested too deeply") from None
     if sample.broken:
         found = replace(found, notes=(*found.notes, f"broken {sample.compression}: {sample.broken}"))
     return found

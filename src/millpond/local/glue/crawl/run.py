@@ -19,7 +19,7 @@ from millpond.local.glue.crawl.classify import Contents, Custom, classify
 from millpond.local.glue.crawl.entries import Crawl, Entry, jdbc_entry, s3_entry
 from millpond.local.glue.crawl.grouping import File, Policy, Table, group
 from millpond.local.glue.crawl.names import jdbc_name
-from millpond.local.glue.crawl.patterns import RelationalPath, excluder, s3_path
+from millpond.local.glue.crawl.patterns import PatternError, RelationalPath, excluder, s3_path
 from millpond.local.glue.crawl.samples import Unreadable
 from millpond.local.glue.jdbc import JdbcError, JdbcTarget, relations
 from millpond.local.service import AwsError
@@ -232,6 +232,8 @@ def _relational(target: Mapping[str, Any], settings: Settings, world: World, fou
         described = list(relations(database)) if path.database == database.database else []
     except (AwsError, JdbcError) as error:
         raise CrawlFailed(f"Connection {connection}: {error.message}") from None
+    except PatternError as error:
+        raise CrawlFailed(f"Connection {connection}: {error}") from None
     world.check()
     if path.database != database.database:
         text = f"the include path names the database {path.database}, the connection goes to {database.database}"
