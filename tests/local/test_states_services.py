@@ -32,9 +32,10 @@ def function(aws: Callable[[str], Any]) -> str:
     )["FunctionArn"]
 
 
-def run(
-    aws: Callable[[str], Any], state: dict[str, Any], given: Any = None
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+Seen = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def run(aws: Callable[[str], Any], state: dict[str, Any], given: Any = None) -> Seen:
     sfn = aws("stepfunctions")
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Task", "End": True} | state}})
     machine = sfn.create_state_machine(name=f"s-{uuid.uuid4()}", definition=definition, roleArn=ROLE)

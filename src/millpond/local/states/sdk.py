@@ -312,7 +312,9 @@ def failure(service: str, operation: OperationModel, error: ClientError, *, opti
     """The ASL error name and cause of an API error. `service` is ASL's (optimised) or botocore's name."""
     details = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
-    code, text = str(details.get("Code", "")), str(details.get("Message", "")) or str(error)
+    # A service that once spoke the query protocol (SQS) sends its old code too; the modelled one stands beside it.
+    code = str(details.get("QueryErrorCode") or details.get("Code", ""))
+    text = str(details.get("Message", "")) or str(error)
     status, request_id = metadata.get("HTTPStatusCode", 400), metadata.get("RequestId") or str(uuid.uuid4())
     own = _shape_name(operation, code)
     if optimised:

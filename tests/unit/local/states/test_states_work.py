@@ -1,0 +1,262 @@
+"""The Tasks door against a scripted AWS: what is called, in which order things are stored, what a restart finds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millpond.engine import TaskCall, mint_token
+from millpond.local.service import Clock, Endpoint
+from millpond.local.states import integrations
+from millpond.local.states.integrations import Failure
+from millpond.local.states.records import SCHEMA, Records
+from millpond.local.states.work import Worker
+from millpond.local.store import Store
+
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:m:e"
+
+
+class Glue:
+    """Glue as far as `.sync` needs it; runs end when told to."""
+
+    def __init__(self) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self.stopped: list[str] = []
+
+    def run(self, arguments: dict[str, str] | None = None) -> str:
+        run = {
+            "Id": f"jr_{len(self.runs)}",
+            "JobName": "j",
+            "JobRunState": "RUNNING",
+            "StartedOn": datetime.now(UTC),
+            "Arguments": arguments or {},
+        }
+        self.runs.append(run)
+        return str(run["Id"])
+
+    def end(self, state: str = "SUCCEEDED", **more: Any) -> None:
+        for run in self.runs:
+            run.update(JobRunState=state, **more)
+
+    def start_job_run(self, **params: Any) -> dict[str, Any]:
+        return {"JobRunId": self.run(params.get("Arguments"))}
+
+    def get_job_run(self, *, JobName: str, RunId: str) -> dict[str, Any]:
+        return {"JobRun": next(dict(run) for run in self.runs if run["Id"] == RunId)}
+
+    def get_job_runs(self, **_: Any) -> dict[str, Any]:
+        return {"JobRuns": [dict(run) for run in reversed(self.runs)]}
+
+    def batch_stop_job_run(self, *, JobName: str, JobRunIds: list[str]) -> dict[str, Any]:
+        self.stopped += JobRunIds
+        return {}
+
+
+class Engine:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda token, *rest, **more: self.told.append((name, *rest, *more.values()))
+
+    def names(self) -> list[str]:
+        return [told[0] for told in self.told]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "endpoint.db")
+    made.install(SCHEMA)
+    with made.write() as db:
+        db.execute(
+            "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, secret)"
+            " VALUES (?, 'm', 'e', 'RUNNING', 0, '{}', 'r', 'role', x'00')",
+            (EXECUTION,),
+        )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def glue() -> Glue:
+    return Glue()
+
+
+@pytest.fixture
+def records(store: Store) -> Records:
+    return Records(store)
+
+
+@pytest.fixture
+def endpoint(store: Store, glue: Glue, tmp_path: Path) -> Endpoint:
+    made = Endpoint(data=tmp_path, store=store, clock=Clock(), port=0, access_key="a", secret_key="s")
+    made.connect = lambda service: {"glue": glue}[service]
+    return made
+
+
+@pytest.fixture
+def worker(endpoint: Endpoint, records: Records) -> Iterator[Worker]:
+    made = Worker(endpoint, records)
+    made.engine = Engine()  # type: ignore[assignment]
+    yield made
+    made.close()
+
+
+def call(arguments: Any = None, **more: Any) -> TaskCall:
+    fields: dict[str, Any] = {
+        "execution": EXECUTION,
+        "machine_arn": "m",
+        "state": "S",
+        "path": "S",
+        "resource": "arn:aws:states:::glue:startJobRun.sync",
+        "kind": "service",
+        "service": "glue",
+        "action": "startJobRun.sync",
+        "pattern": "sync",
+        "arguments": {"JobName": "j"} if arguments is None else arguments,
+        "attempt": 0,
+    }
+    return TaskCall(**fields | more)
+
+
+def token(visit: int = 1) -> str:
+    return mint_token(b"0" * 16, EXECUTION, visit, 0)
+
+
+def until(said: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def told(worker: Worker) -> Engine:
+    return worker.engine  # type: ignore[return-value]
+
+
+def test_sync_goes_through_all_steps(worker: Worker, glue: Glue, records: Records) -> None:
+    worker.start(call(), token())
+    until(lambda: "task_submitted" in told(worker).names())
+    known = records.task(token())
+    assert known.intent is not None and known.handle["work"] == {"JobName": "j", "RunId": "jr_0"}
+    assert known.outcome is None
+    glue.end()
+    until(lambda: "task_succeeded" in told(worker).names())
+    assert told(worker).names() == ["task_started", "task_submitted", "task_succeeded"]
+    output = told(worker).told[-1][1]
+    assert (output["Id"], output["JobRunState"], type(output["StartedOn"])) == ("jr_0", "SUCCEEDED", int)
+    assert list(output) == sorted(output)
+    assert records.task(token()).outcome == {"output": output}
+
+
+@pytest.mark.parametrize("state", ["FAILED", "STOPPED", "TIMEOUT", "ERROR"])
+def test_a_job_run_that_failed(worker: Worker, glue: Glue, state: str) -> None:
+    worker.start(call(), token())
+    until(lambda: glue.runs)
+    glue.end(state, ErrorMessage="no such column")
+    until(lambda: "task_failed" in told(worker).names())
+    _, error, cause, _ = told(worker).told[-1]
+    run = json.loads(cause)
+    assert (error, run["JobRunState"], run["ErrorMessage"]) == ("States.TaskFailed", state, "no such column")
+
+
+def test_resume_reports_a_recorded_outcome_and_calls_nothing(worker: Worker, glue: Glue, records: Records) -> None:
+    records.settle(token(), EXECUTION, {"output": {"Id": "jr_9"}})
+    worker.resume(call(), token())
+    until(lambda: told(worker).told)
+    assert told(worker).told == [("task_succeeded", {"Id": "jr_9"})] and not glue.runs
+
+
+def test_resume_watches_running_work_on(worker: Worker, glue: Glue, records: Records) -> None:
+    run = glue.run()
+    records.hold(token(), EXECUTION, {"work": {"JobName": "j", "RunId": run}, "answer": {"JobRunId": run}})
+    worker.resume(call(has_submitted=True), token())
+    glue.end()
+    until(lambda: "task_succeeded" in told(worker).names())
+    assert told(worker).names() == ["task_succeeded"] and len(glue.runs) == 1
+
+
+def test_resume_finds_what_was_started_but_not_recorded(worker: Worker, glue: Glue, records: Records) -> None:
+    """Killed between StartJobRun and the handle: the run is adopted, each by one task."""
+    glue.run({"--table": "old"})
+    glue.runs[0]["StartedOn"] = datetime.fromtimestamp(time.time() - 60, UTC)
+    for visit in (1, 2):
+        records.intend(token(visit), EXECUTION, time.time())
+        glue.run({"--table": "t"})
+    for visit in (1, 2):
+        worker.resume(call({"JobName": "j", "Arguments": {"--table": "t"}}), token(visit))
+        until(lambda visit=visit: records.task(token(visit)).handle)
+    assert {records.task(token(visit)).handle["RunId"] for visit in (1, 2)} == {"jr_1", "jr_2"}
+    assert len(glue.runs) == 3
+
+
+def test_resume_starts_what_was_only_meant(worker: Worker, glue: Glue, records: Records) -> None:
+    glue.run({"--table": "another"})
+    records.intend(token(), EXECUTION, time.time())
+    worker.resume(call({"JobName": "j", "Arguments": {"--table": "t"}}), token())
+    until(lambda: records.task(token()).handle)
+    assert [run["Arguments"] for run in glue.runs] == [{"--table": "another"}, {"--table": "t"}]
+
+
+def test_stop_ends_the_run(worker: Worker, glue: Glue) -> None:
+    worker.start(call(), token())
+    until(lambda: "task_submitted" in told(worker).names())
+    until(lambda: worker._live)
+    worker.stop(token())
+    until(lambda: glue.stopped == ["jr_0"])
+
+
+def test_stop_while_the_call_is_on_its_way(worker: Worker, glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = glue.start_job_run
+
+    def slow(**params: Any) -> dict[str, Any]:
+        worker.stop(token())
+        return start(**params)
+
+    monkeypatch.setattr(glue, "start_job_run", slow)
+    worker.start(call(), token())
+    until(lambda: glue.stopped == ["jr_0"])
+
+
+def test_polls_may_fail_for_a_while(worker: Worker, glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, failures = glue.get_job_run, iter(range(3))
+
+    def flaky(**params: Any) -> dict[str, Any]:
+        if next(failures, None) is not None:
+            raise ConnectionError("not now")
+        return look(**params)
+
+    monkeypatch.setattr(glue, "get_job_run", flaky)
+    worker.start(call(), token())
+    until(lambda: glue.runs)
+    glue.end()
+    until(lambda: "task_succeeded" in told(worker).names())
+
+
+def test_the_first_outcome_counts(records: Records) -> None:
+    assert records.settle(token(), EXECUTION, {"output": 1})
+    assert not records.settle(token(), EXECUTION, {"output": 2})
+    assert records.task(token()).outcome == {"output": 1}
+
+
+def test_our_own_bug_fails_the_state(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("oops")
+
+    monkeypatch.setattr(integrations, "begin", broken)
+    worker.start(call(), token())
+    until(lambda: "task_failed" in told(worker).names())
+    assert told(worker).told[-1][1:3] == ("States.Runtime", "KeyError: 'oops'")
+
+
+def test_unknown_sync_is_refused(endpoint: Endpoint) -> None:
+    with pytest.raises(Failure, match="Millpond does not carry"):
+        integrations.begin(endpoint, call(service="ecs", action="runTask.sync"), {})
