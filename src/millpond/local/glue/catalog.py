@@ -14,9 +14,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from millpond.local.glue.records import after, check_catalog, decode, encode, fold, page, token
 from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
@@ -421,6 +418,9 @@ def matching(names: Sequence[str], expression: str) -> list[str]:
     Clients send regular expressions (`sales_.*`) and Hive's wildcards (`sales_*`, `*sales*`); both work on AWS. RE2
     (in Arrow) matches in linear time whatever the pattern.
     """
+    import pyarrow as pa  # only here: the endpoint starts without Arrow (30 MB, a quarter of a second)
+    import pyarrow.compute as pc
+
     pattern = re.sub(r"(?<![.\])\\}])\*", ".*", expression)
     try:
         hits = pc.match_substring_regex(pa.array(names, pa.string()), f"^(?:{pattern})$", ignore_case=True)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from millpond.local.glue.crawl.classify import Custom
-from millpond.local.glue.crawl.csv_text import Rules
-from millpond.local.glue.crawl.json_text import JsonPathError, parse_path
 from millpond.local.glue.records import after, decode, encode, page
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
+
+if TYPE_CHECKING:  # the crawl's modules bring Arrow, without which the endpoint starts
+    from millpond.local.glue.crawl.classify import Custom
 
 PAGE = 100
 CARRIED = ("CsvClassifier", "JsonClassifier")
@@ -117,6 +117,8 @@ def _given(params: dict[str, Any], operation: str) -> tuple[str, dict[str, Any]]
 
 
 def _check_json(members: dict[str, Any]) -> None:
+    from millpond.local.glue.crawl.json_text import JsonPathError, parse_path
+
     try:
         parse_path(members.get("JsonPath", "$"))
     except JsonPathError as error:
@@ -135,6 +137,9 @@ def _check_csv(members: dict[str, Any]) -> None:
 
 
 def _rules(classifier: dict[str, Any]) -> Custom:
+    from millpond.local.glue.crawl.classify import Custom
+    from millpond.local.glue.crawl.csv_text import Rules
+
     if members := classifier.get("JsonClassifier"):
         return Custom(members["Name"], json_path=members["JsonPath"])
     members = classifier["CsvClassifier"]
