@@ -16,7 +16,7 @@ import peers
 import psutil
 from run import Line
 
-ROUNDS = 300
+ROUNDS = 150
 LARGE = 100 << 20
 BUCKET = "bench-bucket"
 SOURCE = "def handler(event, context): return event"

@@ -244,14 +244,14 @@ def test_logs(lam: Any, make: Callable[..., str], aws: Callable[[str], Any]) -> 
 
 
 def test_a_flood_of_log_is_cut_in_the_middle(lam: Any, make: Callable[..., str], aws: Callable[[str], Any]) -> None:
-    name = make("def handler(e, c):\n    for n in range(300_000): print(f'line {n:06d} ' + 'x' * 20)")
+    name = make("def handler(e, c):\n    for n in range(100_000): print(f'line {n:06d} ' + 'x' * 20)")
     call(lam, name)
     logs = aws("logs")
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
     texts = [event["message"] for page in pages for event in page["events"]]
     assert any("are left out" in text for text in texts)
     assert any(text.startswith("line 000000") for text in texts)
-    assert any(text.startswith("line 299999") for text in texts)
+    assert any(text.startswith("line 099999") for text in texts)
     assert sum(map(len, texts)) < 3_000_000
 
 

@@ -48,10 +48,14 @@ class Process:
     """An endpoint as a process of its own."""
 
     def __init__(self, data: Path) -> None:
+        (data / "endpoint.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        (data / "endpoint.json").unlink(missing_ok=True)
-        until((data / "endpoint.json").exists)
+        try:
+            until((data / "endpoint.json").exists)
+        except AssertionError:
+            self.kill()
+            raise
         self.port = json.loads((data / "endpoint.json").read_text())["port"]
         pair = json.loads((data / "credentials.json").read_text())
         self.session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")

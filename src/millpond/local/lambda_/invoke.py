@@ -61,6 +61,7 @@ class Invoker:
         self.functions, self.layers = functions, layers
         self.endpoint, self.store = functions.endpoint, functions.store
         self.pools = Pools(self._log)
+        self._sandboxes: dict[tuple[str, str], Sandbox] = {}
         self._wake = threading.Event()
         self._closing = False
         self._threads = concurrent.futures.ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="lambda async")
@@ -138,6 +139,14 @@ class Invoker:
         return invocation, tail
 
     def _sandbox(self, version: Version) -> Sandbox:
+        """The version's sandbox; made once for each revision."""
+        at, revision = (version.function, version.version), version.config["RevisionId"]
+        known = self._sandboxes.get(at)
+        if known is None or not known.key.endswith(revision):
+            known = self._sandboxes[at] = self._make_sandbox(version)
+        return known
+
+    def _make_sandbox(self, version: Version) -> Sandbox:
         config, folder = version.config, self.functions.folder(version)
         runtime = str(self.endpoint.folder("lambda", "runtime"))
         group = config["LoggingConfig"].get("LogGroup") or f"/aws/lambda/{version.function}"

@@ -247,7 +247,6 @@ class S3:
     async def _answer(self, request: Request, handler: Handler, takes: str, receive: Any) -> Answer:
         match takes:
             case "stream":
-                await self._run(lambda: self._buckets.present(request.bucket))
                 return await self._take(request, handler, receive)
             case "document":
                 request.body = await body.document(receive)
@@ -260,6 +259,8 @@ class S3:
     async def _take(self, request: Request, handler: Handler, receive: Any) -> Answer:
         headers = dict(request.headers)
         promised, length = checksums.promised(headers), body.expected_length(headers)
+        if length is None or length > body.STEP:  # a small body is here before its bucket is looked up
+            await self._run(lambda: self._buckets.present(request.bucket))
         spool = body.Spool(self._objects.stage_path(), checksums.Tally(promised), length=length)
         request.spool = spool
         decoder = body.AwsChunked() if body.is_aws_chunked(headers) else None

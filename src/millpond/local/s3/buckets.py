@@ -121,15 +121,19 @@ class Buckets:
 
     def __init__(self, objects: Objects, store: Store, drop_uploads: Callable[[str], None]) -> None:
         self.objects, self.store, self._drop_uploads = objects, store, drop_uploads
+        self._known: dict[str, Bucket] = {}  # a change drops its bucket, inside its transaction
 
     def get(self, name: str) -> Bucket:
         """Raises NoSuchBucket or InvalidBucketName."""
-        row = self.store.one("SELECT * FROM s3_buckets WHERE name = ?", (name,))
-        if row is None:
-            if not valid_bucket_name(name):
-                raise invalid_name(name)
-            raise no_such_bucket(name)
-        return Bucket(*row)
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        with self.store.write():  # behind whoever changes the bucket: what is remembered is what is committed
+            row = self.store.one("SELECT * FROM s3_buckets WHERE name = ?", (name,))
+            if row is not None:
+                bucket = self._known[name] = Bucket(*row)
+                return bucket
+        raise no_such_bucket(name) if valid_bucket_name(name) else invalid_name(name)
 
     def present(self, name: str) -> Bucket:
         """`get`, and the folder is there."""
@@ -209,6 +213,7 @@ class Buckets:
             self.objects.forget(db, name)
             self._drop_uploads(name)
             db.execute("DELETE FROM s3_buckets WHERE name = ?", (name,))
+            self._known.pop(name, None)
             db.execute("DELETE FROM s3_configurations WHERE bucket = ?", (name,))
 
     def head(self, request: Request) -> Answer:
@@ -234,6 +239,7 @@ class Buckets:
             raise AwsError("IllegalVersioningConfigurationException", "The Versioning element must be specified")
         with self.store.write() as db:
             db.execute("UPDATE s3_buckets SET versioning = ? WHERE name = ?", (status, request.bucket))
+            self._known.pop(request.bucket, None)
         return Answer()
 
     def get_acl(self, request: Request) -> Answer:
