@@ -16,14 +16,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from millpond.local.cloudformation import check, transforms
+from millpond.local.cloudformation import check, sections, transforms
 from millpond.local.cloudformation.execute import Executor, Stopping, importers
 from millpond.local.cloudformation.plan import plan
 from millpond.local.cloudformation.policy import check_policy, policy_body
 from millpond.local.cloudformation.prepare import (
     Preparation,
     Prepared,
-    check_sections,
     nothing_to_do,
     required_capabilities,
 )
@@ -562,7 +561,7 @@ class Api:
         stack_name = params.get("StackName")
         body = self._stack(stack_name).body if stack_name else self.prepare.body(params)
         source = parse(body)
-        check_sections(source)
+        sections.check(source)
         kinds = sorted(
             {str(item.get("Type")) for item in source.get("Resources", {}).values() if isinstance(item, dict)}
         )
@@ -587,7 +586,7 @@ class Api:
     def validate_template(self, params: Params, call: Call) -> Params:
         body = self.prepare.body(params)
         source = parse(body)
-        check_sections(source)
+        sections.check(source)
         if not transforms.declared(source):
             check.shape(source, body)
         capabilities, reason = self._capabilities(source)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from botocore.exceptions import ClientError
 
-from millpond.local.cloudformation import check, parameters, transforms
+from millpond.local.cloudformation import check, parameters, sections, transforms
 from millpond.local.cloudformation.desired import Desired, World
 from millpond.local.cloudformation.intrinsics import same, text
 from millpond.local.cloudformation.parameters import Parameter
@@ -192,10 +192,11 @@ class Preparation:
         """Everything that can be known before anything runs. `direct`: not by a change set."""
         body = self.body(request, previous)
         source = parse(body)
-        check_sections(source)
+        sections.check(source)
         chosen, hidden = self._parameters(source, request, previous, stack_id)
         values = {name: item.split(hidden_value(item, hidden)) for name, item in chosen.items()}
         template = transforms.apply(source, values, self.region)
+        sections.check(template)
         check.shape(template, body)
         capabilities = list(request.get("Capabilities") or [])
         check_capabilities(template, source, capabilities, direct=direct)
@@ -259,19 +260,6 @@ class Preparation:
 
 def hidden_value(parameter: Parameter, hidden: Mapping[tuple[str, int], str]) -> str:
     return str(unmasked(parameter.used, lambda name, version: hidden[(name, version)]))
-
-
-def check_sections(source: Mapping[str, Any]) -> None:
-    """What transforms and parameters rely on."""
-    for name, item in (source.get("Resources") or {}).items():
-        if not isinstance(item, dict) and not name.startswith("Fn::ForEach::"):
-            raise AwsError(
-                "ValidationError", f"Template format error: Every Resources member must be an object. [{name}]"
-            )
-    version = source.get("AWSTemplateFormatVersion", "2010-09-09")
-    if version != "2010-09-09":
-        message = "Template format error: [AWSTemplateFormatVersion] value is not supported"
-        raise AwsError("ValidationError", f"{message}: {text(version)}")
 
 
 def _same_types(desired: Desired, resources: Mapping[str, Resource]) -> None:
