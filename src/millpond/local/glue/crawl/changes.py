@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millpond.local.glue.catalog import Catalog
-from millpond.local.glue.crawl.entries import Entry
 from millpond.local.glue.crawl.names import collided
 from millpond.local.glue.partitions import Partitions
+
+if TYPE_CHECKING:  # brings Arrow, without which the endpoint starts
+    from millpond.local.glue.crawl.entries import Entry
 
 GROUP = 500  # partitions written in one transaction
 DEPRECATED = "DEPRECATED_BY_CRAWLER"

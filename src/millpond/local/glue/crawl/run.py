@@ -197,6 +197,7 @@ def _classified(kept: Sequence[Object], sample: int | None, settings: Settings, 
     """What the objects hold. With SampleSize the first of each folder are read; the others are taken to be alike."""
     files: list[File] = []
     read: dict[str, list[Contents]] = {}
+    say = _Sparing(world.log)
     for n, one in enumerate(kept):
         if n % 50 == 0:
             world.check()
@@ -210,14 +211,34 @@ def _classified(kept: Sequence[Object], sample: int | None, settings: Settings, 
         try:
             contents = classify(one.path, one.size, settings.classifiers)
         except Unreadable as error:
-            world.log("ERROR", f"{one.key} cannot be read and is left out: {error}")
+            say("ERROR", one.key, f"cannot be read and is left out: {error}")
             continue
         for note in contents.notes:
-            world.log("WARN", f"{one.key}: {note}")
+            say("WARN", one.key, note)
         folder.append(contents)
         files.append(File(one.key, one.size, contents))
+    say.rest()
     world.log("BENCHMARK", f"Classification complete, {len(files)} objects read")
     return files
+
+
+class _Sparing:
+    """Says what is odd about the first objects by name, and about the others in one line each kind."""
+
+    def __init__(self, log: Callable[[str, str], None]) -> None:
+        self.log = log
+        self.said: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, level: str, key: str, text: str) -> None:
+        self.said[level, text] += 1
+        if self.said[level, text] <= LISTED:
+            self.log(level, f"{key}: {text}")
+
+    def rest(self) -> None:
+        """What was not said by name."""
+        for (level, text), count in self.said.items():
+            if count > LISTED:
+                self.log(level, f"{count - LISTED} more objects: {text}")
 
 
 # -- relational ------------------------------------------------------------------------------------------------------
