@@ -116,3 +116,34 @@ def test_sns_publish(aws: Callable[[str], Any]) -> None:
         aws, {"Resource": "arn:aws:states:::sns:publish", "Parameters": parameters | {"TopicArn": topic + "x"}}
     )
     assert seen["error"] == "SNS.NotFoundException"
+
+
+@pytest.mark.parametrize(("level", "data"), [("ALL", True), ("ALL", False), ("ERROR", True), ("FATAL", True)])
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_logging(aws: Callable[[str], Any], kind: str, level: str, data: bool) -> None:
+    sfn, group = aws("stepfunctions"), f"/aws/vendedlogs/{uuid.uuid4()}"
+    aws("logs").create_log_group(logGroupName=group)
+    arn = f"arn:aws:logs:us-east-1:000000000000:log-group:{group}:*"
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Fail", "Error": "E"}}}
+    machine = sfn.create_state_machine(
+        name=f"l-{uuid.uuid4()}",
+        definition=json.dumps(definition),
+        roleArn=ROLE,
+        type=kind,
+        loggingConfiguration={
+            "level": level,
+            "includeExecutionData": data,
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": arn}}],
+        },
+    )["stateMachineArn"]
+    sfn.start_execution(stateMachineArn=machine, input='{"secret": 1}')
+    lines: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    while not lines or lines[-1]["type"] != "ExecutionFailed":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        lines = [json.loads(e["message"]) for e in aws("logs").filter_log_events(logGroupName=group)["events"]]
+    everything = ["ExecutionStarted", "PassStateEntered", "PassStateExited", "FailStateEntered", "ExecutionFailed"]
+    assert [line["type"] for line in lines] == (everything if level == "ALL" else everything[-1:])
+    assert ("secret" in json.dumps(lines)) == (level == "ALL" and data)
+    assert lines[-1]["details"] == {"error": "E"}

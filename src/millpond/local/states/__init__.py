@@ -1,10 +1,10 @@
 """Step Functions: the service around the engine.
 
 `machines` keeps definitions, `executions` starts and shows them, `records` is the engine's store, `work` makes its
-tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside. One loop thread drives the engine; operations
-only send it messages and read the store. After a kill, `start` puts every running execution back.
+tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `journal` logs. One loop thread drives the
+engine; operations only send it messages and read the store. After a kill, `start` puts every running execution back.
 
-Not carried yet, and refused: redrive, map runs, TestState.
+Not carried yet, and refused: redrive, map runs, TestState. Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from millpond.local.service import AwsError, Call, Operation, unsupported
 from millpond.local.states import arns, machines
 from millpond.local.states.callbacks import Callbacks
 from millpond.local.states.executions import Executions
+from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
 from millpond.local.states.records import SCHEMA, Records
 from millpond.local.states.work import Worker
@@ -60,7 +61,9 @@ class States:
         self.endpoint = endpoint
         self.records = Records(endpoint.store)
         self.machines = Machines(endpoint)
-        self.executions = Executions(endpoint, self.machines, self.records)
+        self.journal = Journal(endpoint)
+        self.records.logged = self.journal.write
+        self.executions = Executions(endpoint, self.machines, self.records, self.journal)
         self.callbacks = Callbacks(endpoint, self.records)
         self.worker = Worker(endpoint, self.records)
         self._wakeup = threading.Event()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from millpond.engine import Engine
+    from millpond.local.states.journal import Journal
     from millpond.local.states.machines import Machines
     from millpond.local.states.records import Records
 
@@ -42,9 +43,9 @@ class _Waiter:
 class Executions:
     """See the module's docstring. `engine` is set before the first operation."""
 
-    def __init__(self, endpoint: Endpoint, machines: Machines, records: Records) -> None:
+    def __init__(self, endpoint: Endpoint, machines: Machines, records: Records, journal: Journal) -> None:
         self.endpoint, self.store = endpoint, endpoint.store
-        self.machines, self.records = machines, records
+        self.machines, self.records, self.journal = machines, records, journal
         self.engine: Engine
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Waiter]] = {}
@@ -171,6 +172,7 @@ class Executions:
         version: str | None = None,
         alias: str | None = None,
     ) -> Start:
+        self.journal.follow(arn, machine["name"], revision["logging"])
         return Start(
             execution=arn,
             name=name,
@@ -196,6 +198,7 @@ class Executions:
     def _snapshot(self, row: sqlite3.Row) -> Snapshot:
         self.records.remember(row["arn"], row["n"])
         revision = self.machines.revision(row["machine"], row["revision"])
+        self.journal.follow(row["arn"], row["machine"].rpartition(":")[2], revision["logging"])
         start = Start(
             execution=row["arn"],
             name=row["name"],

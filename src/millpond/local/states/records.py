@@ -78,11 +78,11 @@ class TaskRecord:
 
 
 class Records:
-    """The engine's Store door, and the task rows. `express` receives the batches of Express executions."""
+    """The engine's Store door, and the task rows. `logged` sees every batch; Express ones go nowhere else."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.express: Callable[[Batch], None] = lambda batch: None
+        self.logged: Callable[[Batch], None] = lambda batch: None
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -104,8 +104,8 @@ class Records:
 
     def append(self, batch: Batch) -> None:
         """Queue one batch. Its statements are committed together."""
+        self.logged(batch)
         if batch.express:
-            self.express(batch)
             return
         n = self.number(batch.execution)
         assert n is not None, batch.execution
