@@ -113,3 +113,43 @@ def test_a_killed_endpoint(start: Callable[[], Process], tmp_path: Path) -> None
         Bucket="kept", Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]}
     )
     assert s3.get_object(Bucket="kept", Key="parts")["Body"].read() == b"part"
+
+
+def test_a_processing_job_outlives_the_endpoint(start: Callable[[], Process], tmp_path: Path) -> None:
+    endpoint, block, runs = start(), tmp_path / "block", tmp_path / "runs"
+    block.touch()
+    script = f"""
+import pathlib, time
+with open({str(runs)!r}, "a") as file:
+    file.write("run\\n")
+while pathlib.Path({str(block)!r}).exists():
+    time.sleep(0.05)
+pathlib.Path("processing/output/done.txt").write_text("whole")
+"""
+    s3 = endpoint.client("s3")
+    s3.create_bucket(Bucket="jobs")
+    s3.put_object(Bucket="jobs", Key="code/x.py", Body=script.encode())
+    base = "/opt/ml/processing"
+    endpoint.client("sagemaker").create_processing_job(
+        ProcessingJobName="long", RoleArn="arn:aws:iam::000000000000:role/ml-processing",
+        AppSpecification={"ImageUri": "any/sagemaker-scikit-learn:1",
+                          "ContainerEntrypoint": ["python3", f"{base}/code/x.py"]},
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+        ProcessingInputs=[{"InputName": "code", "S3Input": {
+            "S3Uri": "s3://jobs/code", "LocalPath": f"{base}/code", "S3DataType": "S3Prefix", "S3InputMode": "File"}}],
+        ProcessingOutputConfig={"Outputs": [{"OutputName": "out", "S3Output": {
+            "S3Uri": "s3://jobs/out", "LocalPath": f"{base}/output", "S3UploadMode": "EndOfJob"}}]},
+    )  # fmt: skip
+    until(runs.exists)
+    endpoint.kill()
+    block.unlink()
+    endpoint = start()
+    sagemaker = endpoint.client("sagemaker")
+
+    def ended() -> str:
+        status: str = sagemaker.describe_processing_job(ProcessingJobName="long")["ProcessingJobStatus"]
+        return "" if status == "InProgress" else status
+
+    assert until(ended) == "Completed"
+    assert runs.read_text() == "run\n"
+    assert endpoint.client("s3").get_object(Bucket="jobs", Key="out/done.txt")["Body"].read() == b"whole"

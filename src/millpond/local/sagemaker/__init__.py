@@ -8,6 +8,8 @@ script that takes its paths as arguments therefore runs unchanged; one with the 
 Images: one of AWS's scikit-learn images, or any image whose name says python. The interpreter is the endpoint's own, or
 the one named by MILLPOND_PROCESSING_PYTHON. Other images are refused, and so are training, transform and tuning jobs.
 
+A job runs once, whatever InstanceCount says, and sees all of its inputs; outputs are uploaded when it has ended.
+
 Durable: the process is supervised apart from the endpoint (supervise.py); a killed endpoint finds it again.
 Sources: "CreateProcessingJob" and "How Amazon SageMaker Processing configures your processing container".
 """
@@ -33,7 +35,7 @@ from millpond.local.service import AwsError, Call, Endpoint, Operation, unsuppor
 ROOT = "/opt/ml"
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 POLL_SECONDS = 0.1
-FINAL = ("Completed", "Failed", "Stopped")
+CARRIED_INPUT = {"S3DataType": "S3Prefix", "S3InputMode": "File", "S3CompressionType": "None"}
 IMAGES = re.compile(r"(scikit-learn|sklearn|python)", re.IGNORECASE)
 
 
@@ -86,9 +88,7 @@ class SageMaker:
                            "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # fmt: skip
         if not IMAGES.search(image.rsplit("/", 1)[-1]):
             raise unsupported("sagemaker", "CreateProcessingJob", f"The image {image} is not one that runs as Python.")
-        for item in params.get("ProcessingInputs", []):
-            if "S3Input" not in item:
-                raise unsupported("sagemaker", "CreateProcessingJob", "Only S3Input is carried.")
+        _refuse(params)
         now = time.time()
         with self.store.write() as db:
             if db.execute("SELECT 1 FROM sagemaker_jobs WHERE name = ?", (name,)).fetchone():
@@ -122,13 +122,14 @@ class SageMaker:
         return answer | {key: value for key, value in more.items() if value is not None}
 
     def stop_job(self, params: dict[str, Any], call: Call) -> None:
-        row = self._row(params["ProcessingJobName"])
-        if row["status"] in FINAL:
-            raise AwsError(
-                "ValidationException", f"The job {row['name']} is in status {row['status']} and cannot stop."
-            )
-        self._set(row["name"], status="Stopping")
-        supervise.stop(self._folder(row["name"]))
+        name = self._row(params["ProcessingJobName"])["name"]
+        with self.store.write() as db:  # the job may end at this moment: what has ended is not stopping
+            stopping = "UPDATE sagemaker_jobs SET status = 'Stopping', modified = ? WHERE name = ? AND status IN (?, ?)"
+            found = db.execute(stopping, (time.time(), name, "InProgress", "Stopping")).rowcount
+        if not found:
+            status = self._row(name)["status"]
+            raise AwsError("ValidationException", f"The job {name} is in status {status} and cannot stop.")
+        supervise.stop(self._folder(name))
 
     def list(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         rows = self.store.read("SELECT * FROM sagemaker_jobs ORDER BY created DESC, name")
@@ -230,11 +231,12 @@ class SageMaker:
         }
         home = folder / "home"
         home.mkdir(exist_ok=True)
+        access_key, secret_key = self.endpoint.key("sagemaker/processing")
         env = processes.environment(
             home=home,
             url=self.endpoint.url,
-            access_key=self.endpoint.access_key,
-            secret_key=self.endpoint.secret_key,
+            access_key=access_key,
+            secret_key=secret_key,
             region=self.endpoint.region,
             extra={**variables, "MPLBACKEND": "Agg"},
         )
@@ -250,9 +252,11 @@ class SageMaker:
             offsets = json.loads(position.read_text())
         while True:
             outcome = supervise.poll(folder)
+            before = dict(offsets)
             for kind in offsets:
                 offsets[kind] = self._log(name, folder / kind, offsets[kind], final=outcome is not None)
-            position.write_text(json.dumps(offsets))
+            if offsets != before:
+                position.write_text(json.dumps(offsets))
             if outcome is not None:
                 return outcome
             if self._closing.wait(POLL_SECONDS):
@@ -354,6 +358,20 @@ class SageMaker:
 
     def _folder(self, name: str) -> Path:
         return self.endpoint.folder("sagemaker", name)
+
+
+def _refuse(params: dict[str, Any]) -> None:
+    """Refuse what would be done differently here."""
+    for item in params.get("ProcessingInputs", []):
+        source = item.get("S3Input")
+        if source is None:
+            raise unsupported("sagemaker", "CreateProcessingJob", "Only S3Input is carried.")
+        for member, carried in CARRIED_INPUT.items():
+            if source.get(member, carried) != carried:
+                raise unsupported("sagemaker", "CreateProcessingJob", f"{member} {source[member]} is not carried.")
+    for output in params.get("ProcessingOutputConfig", {}).get("Outputs", []):
+        if "S3Output" not in output:
+            raise unsupported("sagemaker", "CreateProcessingJob", "Only S3Output is carried.")
 
 
 def _moment(seconds: float | None) -> dt.datetime | None:
