@@ -82,9 +82,8 @@ class DynamicFrame:
         return self._df.schema
 
     def printSchema(self) -> None:
-        print("root")
-        for line in self._df.schema.treeString().splitlines()[1:]:
-            print(re.sub(r" \(nullable = \w+\)| \(\w+ = \w+\)", "", line))
+        tree: str = self._df._jdf.schema().treeString()
+        print(re.sub(r" \(\w+ = \w+\)", "", tree).rstrip())
 
     def show(self, num_rows: int = 20) -> None:
         """Print rows as JSON, one a line."""
