@@ -329,6 +329,21 @@ def _map_mode(visit: Visit) -> Iterator[Diagnostic]:
             yield Diagnostic(SCHEMA, f"The field '{key}' is only supported in DISTRIBUTED mode", at=(*visit.place, key))
 
 
+def _map_limits(visit: Visit) -> Iterator[Diagnostic]:
+    state = visit.state
+    if not isinstance(state, Map):
+        return
+    limits = (
+        ("MaxConcurrency", state.max_concurrency, float("inf")),
+        ("ToleratedFailureCount", state.tolerated_failure_count, float("inf")),
+        ("ToleratedFailurePercentage", state.tolerated_failure_percentage, 100.0),
+    )
+    for key, value, most in limits:
+        if isinstance(value, int | float) and not 0 <= value <= most:
+            bound = "must not be negative" if most == float("inf") else f"must be between 0 and {most:.0f}"
+            yield Diagnostic(SCHEMA, f"The field '{key}' {bound}", at=(*visit.place, key))
+
+
 # --------------------------------------------------------------------------------------------------- retry, catch, wait
 
 
@@ -590,6 +605,7 @@ RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (
     _credentials,
     _label,
     _map_mode,
+    _map_limits,
     _handlers,
     _seconds,
     _choice,

@@ -91,6 +91,17 @@ WRONG = {
         "SCHEMA_VALIDATION_FAILED: The value for the field 'y.$' must be a valid JSONPath or a valid intrinsic "
         "function call at /States/A/Parameters/x[0]",
     ),
+    "negative concurrency": (
+        machine(
+            A={
+                "Type": "Map",
+                "MaxConcurrency": -1,
+                "ItemProcessor": {"StartAt": "I", "States": {"I": PASS}},
+                "End": True,
+            }
+        ),
+        "SCHEMA_VALIDATION_FAILED: The field 'MaxConcurrency' must not be negative at /States/A/MaxConcurrency",
+    ),
     "variable named states": (
         machine(A=PASS | {"Assign": {"states": 1}}),
         "SCHEMA_VALIDATION_FAILED: 'states' is not a valid variable name at /States/A/Assign",

@@ -500,6 +500,8 @@ def _check_version_description(params: dict[str, Any]) -> None:
 
 def read_tags(tags: list[dict[str, str]] | None) -> dict[str, str]:
     """Tags as a mapping. Raises TooManyTags."""
+    if any("key" not in tag for tag in tags or ()):
+        raise AwsError("ValidationException", "1 validation error detected: a tag needs a key")
     read = {tag["key"]: tag.get("value", "") for tag in tags or ()}
     if len(read) > MOST_TAGS:
         raise AwsError("TooManyTags", f"Too many tags: {len(read)}, at most {MOST_TAGS} are allowed")
