@@ -144,4 +144,10 @@ def test_change_sets(aws: Callable[[str], Any]) -> None:
     arn = client.describe_stack_resource(StackName="cs", LogicalResourceId="T")["StackResourceDetail"]
     attributes = aws("sns").get_topic_attributes(TopicArn=arn["PhysicalResourceId"])["Attributes"]
     assert attributes["DisplayName"] == "q-two"
+
+    client.create_change_set(StackName="cs", ChangeSetName="third", TemplateBody=body(7, "q-two"))
+    client.update_stack(StackName="cs", TemplateBody=body(8, "q-two"))
+    client.get_waiter("stack_update_complete").wait(StackName="cs", WaiterConfig=FAST)
+    with pytest.raises(ClientError, match="OBSOLETE"):
+        client.execute_change_set(ChangeSetName="third", StackName="cs")
     client.delete_stack(StackName="cs")

@@ -201,6 +201,9 @@ class Api:
             change_set_id=change_set_id,
         )  # fmt: skip
         self._begin(operation, stack, "UPDATE_IN_PROGRESS", prepared)
+        for other in self.records.change_sets(stack.id):
+            if other.execution == "AVAILABLE" and other.id != change_set_id:
+                self.records.save_change_set(replace(other, execution="OBSOLETE"))
 
     def delete_stack(self, params: Params, call: Call) -> Params:
         token = params.get("ClientRequestToken", "")

@@ -60,12 +60,15 @@ class Desired:
     world: World
     _conditions: dict[str, bool] = field(default_factory=dict)
     _judging: list[str] = field(default_factory=list)
+    _active: dict[str, Any] | None = None
 
     @property
     def resources(self) -> dict[str, Any]:
         """The resources whose condition holds."""
-        found: Mapping[str, Any] = self.template.get("Resources", {})
-        return {name: item for name, item in found.items() if self.holds(item)}
+        if self._active is None:
+            found: Mapping[str, Any] = self.template.get("Resources", {})
+            self._active = {name: item for name, item in found.items() if self.holds(item)}
+        return self._active
 
     def holds(self, item: Mapping[str, Any]) -> bool:
         return "Condition" not in item or self.condition(item["Condition"])
