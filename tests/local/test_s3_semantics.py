@@ -334,3 +334,30 @@ def test_etag_is_the_md5(s3: Any, bucket: str) -> None:
     body = b"x" * 3_000_000
     assert s3.put_object(Bucket=bucket, Key="k", Body=body)["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
     assert read(s3, bucket, "k") == body
+
+
+def test_readers_see_whole_objects_while_writers_write(endpoint: Endpoint, s3: Any, bucket: str) -> None:
+    """Body, ETag and metadata belong together at every moment, and a key that exists never looks absent."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    loopback = endpoint.client("s3")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"0" * 1000, Metadata={"n": "0"})
+
+    def write(n: int) -> None:
+        body = str(n).encode() * 1000
+        loopback.put_object(Bucket=bucket, Key="k", Body=body, Metadata={"n": str(n)})
+        if n % 5 == 0:
+            loopback.put_object(Bucket=bucket, Key="k/below" if n % 10 else "other", Body=b"")
+            loopback.delete_object(Bucket=bucket, Key="k/below")
+
+    def look(_: int) -> None:
+        found = loopback.get_object(Bucket=bucket, Key="k")
+        body = found["Body"].read()
+        assert found["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+        assert body == found["Metadata"]["n"].encode() * 1000
+
+    with ThreadPoolExecutor(6) as threads:
+        work = [threads.submit(write if n % 2 else look, n) for n in range(160)]
+        for done in work:
+            done.result()
+    assert keys(s3, bucket) == ["k", "other"] or keys(s3, bucket) == ["k"]
