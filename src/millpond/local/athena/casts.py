@@ -98,7 +98,9 @@ def refusal(sql: str, to: Type) -> str:
     """The SQL of Trino's message for text that is no value of a type."""
     if to.name in {*TIMES, "time"}:
         return f"'Value cannot be cast to {to.name}: ' || {sql}"
-    return f"'Cannot cast ''' || {sql} || ''' to {to}'" if to.numeric else f"'Cannot cast ' || {sql} || ' to {to}'"
+    if to.name == "decimal":
+        return f"'Cannot cast VARCHAR ''' || {sql} || ''' to DECIMAL({to.size}, {to.scale})'"
+    return f"'Cannot cast ''' || {sql} || ''' to {'INT' if to.name == 'integer' else to.name.upper()}'"
 
 
 def rounded(sql: str) -> str:

@@ -415,6 +415,8 @@ class Expressions:
     def function(self, node: exp.Anonymous, scope: Scope, window: Window | None = None) -> Typed:
         name = node.name.lower()
         if not functions.known(name):
+            if name in functions.ATHENA_ONLY:
+                self.fail("NOT_SUPPORTED", f"Function '{name}' is not supported by the local engine", node)
             self.fail("FUNCTION_NOT_FOUND", f"Function '{node.name}' not registered", node)
         return self.call(name, node, list(node.expressions), scope, window)
 
@@ -458,6 +460,8 @@ class Expressions:
         return found
 
     def no_overload(self, name: str, values: list[Typed | None], node: exp.Expr) -> NoReturn:
+        if None in values:
+            self.fail("NOT_SUPPORTED", f"This form of {name} is not supported by the local engine", node)
         given = ", ".join(str(v.type) if v else "function" for v in values)
         wanted = ", ".join(str(s) for s in functions.table().get(name, ()))
         tail = f" Expected: {wanted}" if wanted else ""
@@ -522,13 +526,7 @@ class Expressions:
             andfilter=f" AND {filtered}" if filtered else "",
             nulls=" IGNORE NULLS" if window.ignore_nulls else "",
             now=self.now,
-            castdate0=self.text_to_date(sqls) if "castdate0" in signature.sql else "",
         )
-
-    @staticmethod
-    def text_to_date(sqls: list[str]) -> str:
-        found = cast(Typed(sqls[0], VARCHAR), DATE)
-        return found.sql if found else sqls[0]
 
     def special_aggregate(self, name: str, node: exp.Expr, shape: CallShape, scope: Scope) -> Typed | None:
         """sum and avg of decimals, whose precision follows the argument's; None: the table knows."""

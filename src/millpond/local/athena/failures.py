@@ -54,17 +54,23 @@ class MalformedQuery(MillpondError):
 # What our own generated SQL raises through error('CODE: text').
 OURS = re.compile(r"\b([A-Z][A-Z_]{5,}): ([^\x01]*)")
 
+NAMES = {"INT8": "tinyint", "INT16": "smallint", "INT32": "integer", "INT64": "bigint", "INT128": "decimal(38,0)",
+         "FLOAT": "real"}  # fmt: skip
+
 DUCKDB: tuple[tuple[str, str, str], ...] = (
     (r"Division by zero|division by zero", "DIVISION_BY_ZERO", "Division by zero"),
-    (r"Overflow in (addition|subtraction|multiplication|negation) of (\w+)", "NUMERIC_VALUE_OUT_OF_RANGE",
-     "{2} {1} overflow"),
-    (r"(?i)value .*out of range|overflow|does not fit|Could not cast value .* to DECIMAL", "NUMERIC_VALUE_OUT_OF_RANGE",
-     "Value is out of range"),
+    (r"Overflow in (addition|subtraction|multiplication|negation) of (\w+) \((.*?)\)", "NUMERIC_VALUE_OUT_OF_RANGE",
+     "{2} {1} overflow: {3}"),
+    (r"Type (\w+) with value (\S+) can't be cast because the value is out of range for the destination type (\w+)",
+     "NUMERIC_VALUE_OUT_OF_RANGE", "Out of range for {3}: {2}"),
+    (r"Could not (?:cast|convert) (?:value|string) \"?(\S+?)\"? to DECIMAL\((\d+),(\d+)\)", "INVALID_CAST_ARGUMENT",
+     "Cannot cast '{1}' to DECIMAL({2}, {3})"),
     (r"Could not convert string '(.*)' to (\w+)", "INVALID_CAST_ARGUMENT", "Cannot cast '{1}' to {2}"),
-    (r"invalid (date|timestamp|time) field format: \"(.*?)\"", "INVALID_CAST_ARGUMENT",
+    (r"(?:invalid )?(date|timestamp|time) field (?:format|value out of range): \"(.*?)\"", "INVALID_CAST_ARGUMENT",
      "Value cannot be cast to {1}: {2}"),
+    (r"(?i)value .*out of range|overflow|does not fit", "NUMERIC_VALUE_OUT_OF_RANGE", "Value is out of range"),
     (r"must appear in the GROUP BY clause", "EXPRESSION_NOT_AGGREGATE",
-     "an expression of the select list must be an aggregate expression or appear in GROUP BY clause"),
+     "must be an aggregate expression or appear in GROUP BY clause"),
     (r"aggregate function calls cannot be nested|GROUP BY clause cannot contain aggregates|"
      r"WHERE clause cannot contain aggregates", "NESTED_AGGREGATION", "an aggregation is not allowed here"),
     (r"More than one row returned by a subquery", "SUBQUERY_MULTIPLE_ROWS",
@@ -75,7 +81,7 @@ DUCKDB: tuple[tuple[str, str, str], ...] = (
      "The regular expression is not valid"),
     (r"(?i)out of memory|failed to allocate|could not allocate", "EXCEEDED_LOCAL_MEMORY_LIMIT",
      "Query exceeded per-node memory limit"),
-    (r"(?i)duplicate key", "INVALID_FUNCTION_ARGUMENT", "Duplicate map keys are not allowed"),
+    (r"(?i)duplicate key|Map keys must be unique", "INVALID_FUNCTION_ARGUMENT", "Duplicate map keys are not allowed"),
 )  # fmt: skip
 
 
@@ -86,9 +92,14 @@ def from_duckdb(kind: str, message: str, names: Mapping[str, str]) -> QueryFailu
         return QueryFailure(ours[1], ours[2].strip())
     for pattern, code, template in DUCKDB:
         if found := re.search(pattern, text):
-            said = template.format(found[0], *(g or "" for g in found.groups()))
+            groups = [NAMES.get(g or "", g or "") for g in found.groups()]
+            if template.endswith("to {2}"):  # Trino's casts name the type as SQL does
+                groups[1] = {"integer": "INT"}.get(groups[1], groups[1].upper())
+            said = template.format(found[0], *groups)
             column = next((names[n] for n in re.findall(r"\bc\d+\b", text) if n in names), None)
-            return QueryFailure(code, f"'{column}' {said}" if column and code == "EXPRESSION_NOT_AGGREGATE" else said)
+            if code == "EXPRESSION_NOT_AGGREGATE":
+                said = f"'{column or 'expression'}' {said}"
+            return QueryFailure(code, said)
     if kind in {"IOException", "InvalidInputException"} and re.search(r"(?i)parquet|CSV|gzip|magic bytes", text):
         return QueryFailure("HIVE_BAD_DATA", "A file of the table cannot be read in the table's format")
     return QueryFailure("GENERIC_INTERNAL_ERROR", f"The query engine stopped ({kind})", category=SYSTEM)

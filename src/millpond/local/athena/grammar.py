@@ -13,6 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.tokens import TokenType
 
 from millpond.local.athena.failures import MalformedQuery
 
@@ -32,7 +33,13 @@ class Query(Trino):
     class Parser(Trino.Parser):  # type: ignore[misc, valid-type]
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar = {n: p for n, p in Trino.Parser.FUNCTION_PARSERS.items() if n in KEPT}
+        COLUMN_OPERATORS: ClassVar = {TokenType.DOT: None}  # no `::`, no `->` outside lambdas
         STRICT_CAST = True
+
+        def _parse_bracket(self, this: Any = None) -> Any:
+            if this is None and self._curr is not None and self._curr.token_type == TokenType.L_BRACKET:
+                self.raise_error("an array is written ARRAY[...]")
+            return super()._parse_bracket(this)
 
 
 def parse(sql: str) -> exp.Expr:

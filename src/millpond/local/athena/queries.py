@@ -328,7 +328,8 @@ class Queries(Expressions):
         condition = node.args.get("on")
         word = " ".join(k for k in kind if k != "OUTER")
         if condition is None:
-            if word in {"LEFT", "RIGHT", "FULL", "INNER"} or (word == "" and kind):
+            # The parser leaves `pivots` on a JOIN that was written, and nothing on a comma.
+            if word != "CROSS" and "pivots" in node.args:
                 self.fail("SYNTAX_ERROR", "A JOIN needs ON or USING", node)
             return f"{left} CROSS JOIN {right}"
         on = self.boolean(condition, scope, "JOIN ON clause")
@@ -522,7 +523,8 @@ class Queries(Expressions):
         out = ""
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if isinstance(limit, exp.Fetch):
-            if limit.args.get("with_ties") or limit.args.get("limit_options"):
+            options = limit.args.get("limit_options")
+            if options is not None and options.args.get("with_ties"):
                 self.fail("NOT_SUPPORTED", "FETCH ... WITH TIES is not supported by the local engine", node)
             out += f" LIMIT {self.count(limit.args.get('count'), node)}"
         elif limit is not None and not isinstance(limit.expression, exp.Column | exp.Var):

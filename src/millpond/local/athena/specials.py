@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sqlglot import exp
 
 from millpond.local.athena import formats
-from millpond.local.athena.casts import convert, in_zone, local, rounded, to_text
+from millpond.local.athena.casts import cast, convert, in_zone, local, rounded, to_text
 from millpond.local.athena.scopes import Scope, Typed
 from millpond.local.athena.types import (
     BIGINT,
@@ -179,6 +179,26 @@ def part(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed:
     if name == "millisecond":
         return Typed(f"(date_part('millisecond', {local(value)}) % 1000)", BIGINT)
     return Typed(f"CAST(date_part('{PARTS[name]}', {local(value)}) AS BIGINT)", BIGINT)
+
+
+@special("date")
+def date(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed:
+    arity(c, node, args, 1)
+    value = c.expr(args[0], scope)
+    found = cast(value, DATE)
+    if found is None:
+        wrong(c, node, value)
+    return found
+
+
+@special("to_iso8601")
+def to_iso8601(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed | None:
+    value = c.expr(args[0], scope) if len(args) == 1 else None
+    if value is None or value.type.name != "timestamp with time zone":
+        return None
+    if value.type.zone != "UTC":
+        c.fail("NOT_SUPPORTED", "to_iso8601 of another time zone than UTC is not supported by the local engine", node)
+    return Typed(f"(strftime({local(value)}, '%Y-%m-%dT%H:%M:%S.%g') || 'Z')", VARCHAR)
 
 
 @special("date_trunc")
