@@ -1,7 +1,7 @@
 """The command line: --help, and building the example; the best of five, since each is one short process.
 
-The peer of --help is an empty Python, which nothing written in it can beat. The peer of build is CDK, when `cdk` is on
-PATH it is still another project's synth, so its figure is not measured here: specs/reliability has it.
+The peer of --help is an empty Python, which nothing written in it can beat. build has no peer in the run: CDK (about 7
+CPU seconds and 500 MB for such a stack) needs Node.js and the same project written anew.
 """
 
 from __future__ import annotations

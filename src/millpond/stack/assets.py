@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +45,10 @@ def folder(root: Path, path: str, *, python: str, cache: Path) -> Asset:
     source = _inside(root, path)
     if not source.is_dir():
         raise ProjectError(f"there is no folder {path} in {root}")
-    files = {str(found.relative_to(source)): found for found in sorted(source.rglob("*")) if _belongs(found, source)}
+    files = dict(_files(source))
     requirements = source / "requirements.txt"
     if requirements.is_file():
-        packages = _install(requirements, python, cache)
-        installed = {
-            str(found.relative_to(packages)): found for found in packages.rglob("*") if _belongs(found, packages)
-        }
-        files = installed | files
+        files = dict(_files(_install(requirements, python, cache))) | files
     content = _zip(files)
     return Asset(f"assets/{_hash(content)}/{path}.zip", content, source)
 
@@ -63,9 +60,16 @@ def _inside(root: Path, path: str) -> Path:
     return source
 
 
-def _belongs(found: Path, below: Path) -> bool:
-    parts = found.relative_to(below).parts
-    return found.is_file() and not LEFT_OUT.intersection(parts) and not found.name.endswith(".pyc")
+def _files(below: Path) -> Iterator[tuple[str, Path]]:
+    """Every file of a folder that belongs into a package: its name there, and where it is."""
+    # os.walk, not pathlib: a function's packages are hundreds of files, and this is much of what `build` does
+    for folder, folders, names in os.walk(below):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        inside = os.path.relpath(folder, below)
+        for name in names:
+            path = os.path.join(folder, name)
+            if name not in LEFT_OUT and not name.endswith(".pyc") and os.path.isfile(path):
+                yield os.path.normpath(os.path.join(inside, name)), Path(path)
 
 
 def _hash(content: bytes) -> str:

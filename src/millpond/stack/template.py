@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import troposphere as t
@@ -56,6 +57,11 @@ class _Making:
     assets: dict[str, assets.Asset] = field(default_factory=dict)
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """What a token may point at."""
+        return frozenset({resource.logical_id for resource in self.project.resources} | {ASSETS_BUCKET})
+
     def add(self, resource: Any) -> None:
         self.template.add_resource(resource)
 
@@ -84,10 +90,9 @@ class _Making:
 
     def _check(self, token: str) -> None:
         name = token.partition(".")[0]
-        known = {resource.logical_id for resource in self.project.resources} | {ASSETS_BUCKET}
-        if not name.startswith("AWS::") and name not in known:
+        if not name.startswith("AWS::") and name not in self.known:
             raise ProjectError(
-                f"${{{token}}} points at no declared resource", help=f"declared: {', '.join(sorted(known))}"
+                f"${{{token}}} points at no declared resource", help=f"declared: {', '.join(sorted(self.known))}"
             )
 
     def value(self, value: Any) -> Any:
