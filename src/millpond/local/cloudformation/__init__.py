@@ -34,12 +34,18 @@ class CloudFormation:
     def __init__(self, endpoint: Endpoint, connect: Callable[[str], Any] | None = None) -> None:
         connect = connect or endpoint.client
         region, account = endpoint.region, endpoint.account
+        self._services = endpoint.services
         self.records = Records(endpoint.store)
-        prepare = Preparation(self.records, connect, region, account, endpoint.port)
+        prepare = Preparation(self.records, connect, region, account, endpoint.port, self._carries)
         steps = Steps(self.records, connect, endpoint.clock, region, account)
         self.executor = Executor(self.records, steps, prepare.desired_of)
         steps.pause = self._pause
         self.api = Api(self.records, prepare, self.executor, region, account)
+
+    def _carries(self, service: str, operation: str) -> bool:
+        """Whether the endpoint carries an operation. A service without a room is moto's, and answers for itself."""
+        room = self._services.get(service)
+        return room is None or operation in room.operations() or operation in room.moto
 
     def operations(self) -> Mapping[str, Operation]:
         return operations(self.api)

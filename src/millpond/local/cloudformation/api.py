@@ -591,7 +591,7 @@ class Api:
         source = parse(body)
         sections.check(source)
         if not transforms.declared(source):
-            check.shape(source, body)
+            check.shape(source, body, self.prepare.carries)
         capabilities, reason = self._capabilities(source)
         declared = source.get("Parameters", {})
         return drop_empty({

@@ -8,7 +8,7 @@ CloudFormation does: they end in a rollback, not in a refusal.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from millpond.local.cloudformation import graph
@@ -24,11 +24,12 @@ RESOURCE_MEMBERS = frozenset(
      "CreationPolicy", "UpdatePolicy", "Description"}
 )  # fmt: skip
 LOGICAL_ID = re.compile(r"^[A-Za-z0-9]+$")
+Carries = Callable[[str, str], bool]  # (service, operation): whether the endpoint carries it
 MAX_RESOURCES, MAX_OUTPUTS, MAX_PARAMETERS = 500, 200, 200  # AWS docs: CloudFormation quotas
 
 
-def shape(template: Mapping[str, Any], body: str) -> None:
-    """The sections are what they must be, and every type is known."""
+def shape(template: Mapping[str, Any], body: str, carries: Carries) -> None:
+    """The sections are what they must be, and every type is known, and carried by the service behind it."""
     resources = template.get("Resources")
     if not resources:
         raise malformed("At least one Resources member must be defined.")
@@ -42,7 +43,7 @@ def shape(template: Mapping[str, Any], body: str) -> None:
             raise malformed(f"Output {name} is malformed. Every Outputs member must contain a Value object")
     if "Rules" in template:
         raise AwsError("ValidationError", "Millpond does not carry the Rules section of a template yet.")
-    _known_types(resources, body)
+    _known_types(resources, body, carries)
 
 
 def _limit(what: str, section: Mapping[str, Any], limit: int) -> None:
@@ -68,13 +69,18 @@ def _resource_shape(name: str, item: Any, body: str) -> None:
             raise AwsError("ValidationError", f"Millpond does not carry {member} (resource {name}) yet.")
 
 
-def _known_types(resources: Mapping[str, Any], body: str) -> None:
-    unknown = [(name, item["Type"]) for name, item in resources.items() if provider_of(item["Type"]) is None]
+def _known_types(resources: Mapping[str, Any], body: str, carries: Carries) -> None:
+    unknown = [(name, item["Type"]) for name, item in resources.items() if not _known(item["Type"], carries)]
     if not unknown:
         return
     kinds = ", ".join(sorted({kind for _, kind in unknown}))
     places = "; ".join(f"{name}: {kind}{at_line(body, ('Resources', name, 'Type'))}" for name, kind in unknown)
     raise malformed(f"Unrecognized resource types: [{kinds}]. Millpond does not carry: {places}. See docs/parity.md")
+
+
+def _known(kind: str, carries: Carries) -> bool:
+    provider = provider_of(kind)
+    return provider is not None and (not provider.creates or carries(provider.service, provider.creates))
 
 
 def references(desired: Desired) -> None:

@@ -79,6 +79,7 @@ class Preparation:
     region: str
     account: str
     port: int
+    carries: check.Carries = lambda service, operation: True
 
     # -- the template --------------------------------------------------------------------------------------------------
 
@@ -197,7 +198,7 @@ class Preparation:
         values = {name: item.split(hidden_value(item, hidden)) for name, item in chosen.items()}
         template = transforms.apply(source, values, self.region)
         sections.check(template)
-        check.shape(template, body)
+        check.shape(template, body, self.carries)
         capabilities = list(request.get("Capabilities") or [])
         check_capabilities(template, source, capabilities, direct=direct)
         tags = self._tags(request, previous)

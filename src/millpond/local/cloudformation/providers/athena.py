@@ -138,15 +138,19 @@ def read_statement(task: Task) -> dict[str, Any]:
 
 
 PROVIDERS = (
-    Provider(type="AWS::Athena::WorkGroup", service="athena", name="Name", name_limit=128,
+    Provider(type="AWS::Athena::WorkGroup", service="athena", creates="CreateWorkGroup",
+             name="Name", name_limit=128,
              create=create_group, update=update_group, delete=delete_group, read=read_group,
              tag=lambda task: task.arn("athena", f"workgroup/{task.physical_id}")),
-    Provider(type="AWS::Athena::NamedQuery", service="athena", name="Name", predict=lambda task: None,
+    Provider(type="AWS::Athena::NamedQuery", service="athena", creates="CreateNamedQuery",
+             name="Name", predict=lambda task: None,
              create=create_query, delete=delete_query, read=read_query),
-    Provider(type="AWS::Athena::DataCatalog", service="athena", name="Name",
+    Provider(type="AWS::Athena::DataCatalog", service="athena", creates="CreateDataCatalog",
+             name="Name",
              create=create_catalog, update=update_catalog, delete=delete_catalog, read=read_catalog,
              tag=lambda task: task.arn("athena", f"datacatalog/{task.physical_id}")),
-    Provider(type="AWS::Athena::PreparedStatement", service="athena", within="WorkGroup",
+    Provider(type="AWS::Athena::PreparedStatement", service="athena", creates="CreatePreparedStatement",
+             within="WorkGroup",
              predict=lambda task: str(task.properties["StatementName"]),
              create=create_statement, update=update_statement, delete=delete_statement, read=read_statement),
 )  # fmt: skip

@@ -230,13 +230,17 @@ def read_profile(task: Task) -> dict[str, Any]:
 
 
 PROVIDERS = (
-    Provider(type="AWS::IAM::Role", service="iam", name="RoleName", name_limit=64,
+    Provider(type="AWS::IAM::Role", service="iam", creates="CreateRole",
+             name="RoleName", name_limit=64,
              create=create_role, update=update_role, delete=delete_role, read=read_role, tag=_role),
-    Provider(type="AWS::IAM::Policy", service="iam", exclusive=False,
+    Provider(type="AWS::IAM::Policy", service="iam", creates="PutRolePolicy",
+             exclusive=False,
              create=create_inline, update=_put_inline, delete=delete_inline, read=read_inline),
-    Provider(type="AWS::IAM::ManagedPolicy", service="iam", name="ManagedPolicyName", name_limit=128,
+    Provider(type="AWS::IAM::ManagedPolicy", service="iam", creates="CreatePolicy",
+             name="ManagedPolicyName", name_limit=128,
              predict=managed_arn, create=create_managed, update=update_managed, delete=delete_managed,
              read=read_managed),
-    Provider(type="AWS::IAM::InstanceProfile", service="iam", name="InstanceProfileName", name_limit=128,
+    Provider(type="AWS::IAM::InstanceProfile", service="iam", creates="CreateInstanceProfile",
+             name="InstanceProfileName", name_limit=128,
              create=create_profile, update=update_profile, delete=delete_profile, read=read_profile),
 )  # fmt: skip

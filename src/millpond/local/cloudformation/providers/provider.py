@@ -106,6 +106,7 @@ class Provider:
     tag: Callable[[Task], str] | None = None  # the ARN that tags of an update are written to
     exclusive: bool = True  # the name must be free before create
     inert: bool = False
+    creates: str = ""  # the API operation behind create: a type is carried only where its service carries this
     within: str = ""  # the property that names what a physical id is unique in: a table's DatabaseName
     refuse: Mapping[str, str] = field(default_factory=dict)  # property -> why it is not carried
 

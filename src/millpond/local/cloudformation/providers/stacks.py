@@ -198,9 +198,11 @@ PROVIDERS = (
     Provider(type="AWS::CloudFormation::CustomResource", predict=lambda task: None, exclusive=False,
              create=create_custom, update=update_custom, delete=delete_custom, read=lambda task: task.attributes,
              any_attribute=True),
-    Provider(type="AWS::CloudFormation::Stack", service="cloudformation", predict=nested_id, name_limit=128,
+    Provider(type="AWS::CloudFormation::Stack", service="cloudformation", creates="CreateStack",
+             predict=nested_id, name_limit=128,
              create=create_nested, update=update_nested, delete=delete_nested, read=read_nested, any_attribute=True),
     Provider(type="AWS::CloudFormation::WaitConditionHandle", create=lambda task: task.name, inert=True,
+             exclusive=False, update=lambda task: None),
+    Provider(type="AWS::CDK::Metadata", create=lambda task: task.name, inert=True, exclusive=False,
              update=lambda task: None),
-    Provider(type="AWS::CDK::Metadata", create=lambda task: task.name, inert=True, update=lambda task: None),
 )  # fmt: skip

@@ -185,15 +185,19 @@ def read_activity(task: Task) -> dict[str, Any]:
 
 
 PROVIDERS = (
-    Provider(type="AWS::StepFunctions::StateMachine", service="stepfunctions", name="StateMachineName", name_limit=80,
+    Provider(type="AWS::StepFunctions::StateMachine", service="stepfunctions", creates="CreateStateMachine",
+             name="StateMachineName", name_limit=80,
              predict=machine_arn, create=create_machine, update=update_machine, delete=delete_machine,
              read=read_machine, tag=lambda task: task.physical_id),
-    Provider(type="AWS::StepFunctions::StateMachineVersion", service="stepfunctions", predict=lambda task: None,
+    Provider(type="AWS::StepFunctions::StateMachineVersion", service="stepfunctions",
+             creates="PublishStateMachineVersion", predict=lambda task: None,
              create=create_version, delete=delete_version, read=read_arn),
-    Provider(type="AWS::StepFunctions::StateMachineAlias", service="stepfunctions", name="Name", name_limit=80,
+    Provider(type="AWS::StepFunctions::StateMachineAlias", service="stepfunctions", creates="CreateStateMachineAlias",
+             name="Name", name_limit=80,
              predict=lambda task: None,
              create=create_alias, update=update_alias, delete=delete_alias, read=read_arn),
-    Provider(type="AWS::StepFunctions::Activity", service="stepfunctions", name="Name", name_limit=80,
+    Provider(type="AWS::StepFunctions::Activity", service="stepfunctions", creates="CreateActivity",
+             name="Name", name_limit=80,
              predict=lambda task: task.arn("states", f"activity:{task.name}"),
              create=create_activity, delete=delete_activity, read=read_activity, tag=lambda task: task.physical_id),
 )  # fmt: skip
