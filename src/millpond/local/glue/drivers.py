@@ -246,7 +246,7 @@ class Drivers:
         folder = self.endpoint.folder("glue", "hosts", host_id)
         stage = self.endpoint.folder("spark-stage", host_id)
         library = [str(self.library())]
-        env = self.environment(folder, library)
+        env = self.environment(folder, library, "glue/driver")
         config: dict[str, Any] = {"folder": str(folder), "python_path": library, "env": env}
         if kind == "spark":
             settings = SETTINGS | {
@@ -295,13 +295,14 @@ class Drivers:
             "conf": {},
         }
 
-    def environment(self, home: Path, python_path: list[str]) -> dict[str, str]:
+    def environment(self, home: Path, python_path: list[str], caller: str) -> dict[str, str]:
         """The environment of a host or a run: the local AWS only; UTC, as Glue's workers; stable hashes for Spark."""
+        access_key, secret_key = self.endpoint.key(caller)
         return environment(
             home=home,
             url=self.endpoint.url,
-            access_key=self.endpoint.access_key,
-            secret_key=self.endpoint.secret_key,
+            access_key=access_key,
+            secret_key=secret_key,
             region=self.endpoint.region,
             extra={"PYTHONPATH": os.pathsep.join(python_path), "PYTHONHASHSEED": "0", "TZ": "UTC"},
         )

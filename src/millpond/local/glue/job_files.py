@@ -79,7 +79,7 @@ def prepare(
     # A plain module is importable from the folder that it lies in; an archive is itself an entry of the path.
     python_path = list(dict.fromkeys(str(lib) if path.endswith(".py") else path for path in python_files))
     path = [*python_path, str(drivers.library())]
-    env = drivers.environment(folder / "work", path)
+    env = drivers.environment(folder / "work", path, f"glue/{run['job']}")
     env |= {"MILLPOND_GLUE_RUN": str(folder / "run.json"), "TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": str(python)}
     conf = {
         "spark.app.name": run["job"],

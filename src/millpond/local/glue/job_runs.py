@@ -22,7 +22,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,7 +190,7 @@ class Runs:
         try:
             if planned.notes:
                 active.log.note(*planned.notes)
-            active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, active.log.note)
+            active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, self._tell(active))
             active.folder, active.jars = job_files.prepare(
                 self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime.python
             )
@@ -205,6 +205,16 @@ class Runs:
         except Exception as error:  # a run must not stay in STARTING because of our own fault
             log.exception("cannot launch %s", active.id)
             self._finish(active, {"state": "FAILED", "error": f"LAUNCH ERROR | {type(error).__name__}: {error}"})
+
+    @staticmethod
+    def _tell(active: Active) -> Callable[[str], None]:
+        """Progress of an installation: in the run's log and in the endpoint's."""
+
+        def tell(line: str) -> None:
+            log.info(line)
+            active.log.note(line)
+
+        return tell
 
     def _serve_waiting(self, *, quietly: bool = False) -> None:
         """Give waiting runs to idle hosts; start hosts for the rest. `quietly`: the watcher itself asks."""

@@ -1,0 +1,243 @@
+"""T1, T5: kills. A killed job leaves nothing visible and moves no bookmark; a killed endpoint loses no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from glue_jobs import BOOKMARK, Workshop
+
+from millpond import runtime
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+KILLS = int(os.environ.get("MILLPOND_T1_KILLS", "3"))  # the specification's ten: nightly
+ROWS, PARTITIONS = 20_000, 20
+
+
+class Process:
+    """The endpoint as a process of its own, which may be killed and started again on the same state and port."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        data.mkdir(mode=0o700, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        (self.data / "endpoint.json").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", str(self.port)]
+        self.process = subprocess.Popen(command, stderr=(self.data.parent / "log").open("ab"))
+        until(lambda: (self.data / "endpoint.json").exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, (self.data.parent / "log").read_text()
+        pair = json.loads((self.data / "credentials.json").read_text())
+        session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")
+        made: dict[str, Any] = {}
+
+        def client(name: str) -> Any:
+            if name not in made:
+                made[name] = session.client(name, endpoint_url=f"http://127.0.0.1:{self.port}")
+            return made[name]
+
+        self.shop = Workshop(client)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+
+def until(found: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    runtime.install("5.1", print)
+    made = Process(tmp_path / "data")
+    made.shop.open()
+    yield made
+    if made.process.poll() is not None:
+        made.start()
+    for name in made.shop.aws("glue").list_jobs()["JobNames"]:
+        for run in made.shop.aws("glue").get_job_runs(JobName=name)["JobRuns"]:
+            made.shop.aws("glue").batch_stop_job_run(JobName=name, JobRunIds=[run["Id"]])
+            made.shop.wait(name, run["Id"])
+    made.stop()
+    for folder in (made.data / "glue" / "hosts").glob("*"):
+        until(lambda folder=folder: not living(folder))
+
+
+def living(folder: Path) -> bool:
+    import fcntl
+
+    try:
+        with (folder / "alive").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def pids(process: Process, run_id: str) -> dict[str, Any]:
+    path = process.data / "glue" / "runs" / run_id / "process.json"
+    found: dict[str, Any] = json.loads(until(lambda: path.exists() and path.read_text()))
+    return found
+
+
+COPY = f"""
+paths = {{"paths": ["s3://workshop/in/"]}}
+source = glue.create_dynamic_frame.from_options("s3", paths, "json", transformation_ctx="in")
+if source.toDF().columns:
+    rows = source.toDF().selectExpr("explode(sequence(n, n + {ROWS - 1})) as n")
+    rows = rows.selectExpr("n", "n % {PARTITIONS} as p")
+    rows.repartition(2).write.mode("append").partitionBy("p").parquet("s3://workshop/out/")
+    print("written")
+job.commit()
+"""
+
+
+def test_t1_a_killed_job_leaves_nothing_visible(process: Process) -> None:
+    shop, seed = process.shop, random.Random(1)
+    shop.put("in/a.json", '{"n": 0}\n')
+    shop.job("copy", COPY, DefaultArguments=BOOKMARK)
+    stage = process.data / "spark-stage"
+    done = 0
+    while done < KILLS:
+        run_id = shop.start("copy")
+        victim = pids(process, run_id)
+        # at some number of files that are being written, or written and not yet committed
+        files = seed.randrange(1, 2 * PARTITIONS)
+        deadline = time.monotonic() + 120
+        while sum(p.is_file() for p in stage.rglob("*")) < files:
+            assert not shop.keys("out/"), "the job committed before the kill: more rows are needed"
+            assert time.monotonic() < deadline and not over(shop, run_id)
+            time.sleep(0.005)
+        os.kill(victim["jvm"], signal.SIGKILL)
+        began = time.monotonic()
+        run = shop.wait("copy", run_id)
+        assert run["JobRunState"] == "FAILED" and run["ErrorMessage"], run
+        assert time.monotonic() - began < 30  # 5 s on a quiet machine
+        assert shop.keys("out/") == [] and "Error" in shop.log(run_id, "error")
+        with pytest.raises(shop.aws("glue").exceptions.EntityNotFoundException):
+            shop.aws("glue").get_job_bookmark(JobName="copy")
+        done += 1
+    process.stop()
+    process.start()
+    assert [p for p in stage.rglob("*") if p.is_file() and "rows" not in p.parts] == []
+    shop = process.shop
+    assert shop.run("copy")["JobRunState"] == "SUCCEEDED"
+    assert pq.read_table(process.data / "s3" / "workshop" / "out").num_rows == ROWS
+    assert shop.aws("glue").get_job_bookmark(JobName="copy")["JobBookmarkEntry"]["Run"] == 1
+    assert "written\n" not in shop.succeed("copy")  # nothing is new
+    assert pq.read_table(process.data / "s3" / "workshop" / "out").num_rows == ROWS
+
+
+def over(shop: Workshop, run_id: str) -> bool:
+    return shop.look("copy", run_id)["JobRunState"] in ("SUCCEEDED", "FAILED")
+
+
+WAITS = """
+import os, time, boto3
+print("began", os.getpid())
+s3 = boto3.client("s3")
+while True:
+    try:
+        if s3.list_objects_v2(Bucket="workshop", Prefix="go/").get("Contents"):
+            break
+    except Exception as error:
+        print("endpoint away")
+    time.sleep(0.1)
+glue.create_dynamic_frame.from_options("s3", {"paths": ["s3://workshop/in/"]}, "json", transformation_ctx="in")
+spark.range(5).write.mode("append").parquet("s3://workshop/out/")
+job.commit()
+print("ended")
+"""
+
+
+def test_t5_a_killed_endpoint_finds_its_runs_again(process: Process) -> None:
+    shop = process.shop
+    shop.put("in/a.json", '{"n": 0}\n')
+    shop.job("waits", WAITS, DefaultArguments=BOOKMARK)
+    run_id = shop.start("waits")
+    shop.wait("waits", run_id, ("RUNNING",))
+    until(lambda: "began" in shop.log(run_id))
+    process.kill()
+    process.start()
+    shop = process.shop
+    assert shop.look("waits", run_id)["JobRunState"] == "RUNNING"
+    process.kill()
+    process.start()
+    shop = process.shop
+    shop.put("go/now", "")
+    assert shop.wait("waits", run_id)["JobRunState"] == "SUCCEEDED"
+    out = shop.log(run_id).splitlines()
+    assert sum(line.startswith("began") for line in out) == 1 and out[-2:-1] == ["ended"]
+    assert shop.aws("glue").get_job_bookmark(JobName="waits")["JobBookmarkEntry"]["RunId"] == run_id
+    assert pq.read_table(process.data / "s3" / "workshop" / "out").num_rows == 5
+    assert [run["Id"] for run in shop.aws("glue").get_job_runs(JobName="waits")["JobRuns"]] == [run_id]
+
+
+def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Process) -> None:
+    shop = process.shop
+    shop.job("short", "import time\nprint('on')\ntime.sleep(2)\nprint('off')\n", head=False, kind="pythonshell")
+    run_id = shop.start("short")
+    shop.wait("short", run_id, ("RUNNING",))
+    process.kill()
+    until(lambda: (process.data / "glue" / "runs" / run_id / "outcome.json").exists())
+    process.start()
+    assert process.shop.wait("short", run_id)["JobRunState"] == "SUCCEEDED"
+    assert process.shop.log(run_id).splitlines()[-1] == "off"
+
+
+def test_a_run_of_an_earlier_endpoint_can_be_stopped(process: Process) -> None:
+    shop = process.shop
+    shop.job("forever", "import time\ntime.sleep(600)\n", head=False)
+    run_id = shop.start("forever")
+    shop.wait("forever", run_id, ("RUNNING",))
+    victim = pids(process, run_id)
+    process.kill()
+    process.start()
+    process.shop.aws("glue").batch_stop_job_run(JobName="forever", JobRunIds=[run_id])
+    assert process.shop.wait("forever", run_id, seconds=15)["JobRunState"] == "STOPPED"
+    for pid in (victim["pid"], victim["jvm"], victim["host"]):
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 15)
+
+
+def test_a_run_whose_host_is_killed_is_failed(process: Process) -> None:
+    shop = process.shop
+    shop.job("orphaned", "import time\ntime.sleep(600)\n", head=False)
+    run_id = shop.start("orphaned")
+    shop.wait("orphaned", run_id, ("RUNNING",))
+    victim = pids(process, run_id)
+    os.kill(victim["host"], signal.SIGKILL)
+    run = shop.wait("orphaned", run_id, seconds=15)
+    assert run["JobRunState"] == "FAILED" and "lost" in run["ErrorMessage"]
+    for pid in (victim["pid"], victim["jvm"]):
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 15)
