@@ -14,15 +14,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.orc
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from millpond.local.glue.crawl import csv_text, json_text
 from millpond.local.glue.crawl.hive import Column, Columns, Struct, of_arrow, of_avro, unique
 from millpond.local.glue.crawl.samples import MEGABYTE, Sample, Unreadable, compression_of, read
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 JSON_LIMIT = 10 * MEGABYTE
 
@@ -174,6 +173,9 @@ def _of_schema(schema: pa.Schema) -> Columns:
 
 
 def _parquet(path: Path, size: int) -> Contents:
+    import pyarrow as pa  # here and below: it takes long, and the endpoint starts without it
+    import pyarrow.parquet as pq
+
     try:
         metadata = pq.read_metadata(path)
         columns = _of_schema(metadata.schema.to_arrow_schema())
@@ -183,6 +185,9 @@ def _parquet(path: Path, size: int) -> Contents:
 
 
 def _orc(path: Path, size: int) -> Contents:
+    import pyarrow as pa
+    import pyarrow.orc
+
     try:
         file = pa.orc.ORCFile(path)
         return Contents(Layout("orc"), _of_schema(file.schema), file.nrows, _average(size, file.nrows))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 UNKNOWN = "?"
 INT32 = range(-(2**31), 2**31)
@@ -140,43 +141,46 @@ def widest(types: Iterable[Type]) -> Type:
     return found
 
 
+# Arrow's tests (functions of pyarrow.types), in order.
 ARROW = (
-    (pa.types.is_boolean, "boolean"),
-    (pa.types.is_int8, "tinyint"),
-    (pa.types.is_int16, "smallint"),
-    (pa.types.is_uint8, "smallint"),
-    (pa.types.is_int32, "int"),
-    (pa.types.is_uint16, "int"),
-    (pa.types.is_int64, "bigint"),
-    (pa.types.is_uint32, "bigint"),
-    (pa.types.is_uint64, "decimal(20,0)"),
-    (pa.types.is_float64, "double"),
-    (pa.types.is_floating, "float"),
-    (pa.types.is_date, "date"),
-    (pa.types.is_timestamp, "timestamp"),
-    (pa.types.is_time32, "int"),
-    (pa.types.is_time64, "bigint"),
-    (pa.types.is_duration, "bigint"),
-    (pa.types.is_string, "string"),
-    (pa.types.is_large_string, "string"),
-    (pa.types.is_string_view, "string"),
-    (pa.types.is_null, "string"),
+    ("is_boolean", "boolean"),
+    ("is_int8", "tinyint"),
+    ("is_int16", "smallint"),
+    ("is_uint8", "smallint"),
+    ("is_int32", "int"),
+    ("is_uint16", "int"),
+    ("is_int64", "bigint"),
+    ("is_uint32", "bigint"),
+    ("is_uint64", "decimal(20,0)"),
+    ("is_float64", "double"),
+    ("is_floating", "float"),
+    ("is_date", "date"),
+    ("is_timestamp", "timestamp"),
+    ("is_time32", "int"),
+    ("is_time64", "bigint"),
+    ("is_duration", "bigint"),
+    ("is_string", "string"),
+    ("is_large_string", "string"),
+    ("is_string_view", "string"),
+    ("is_null", "string"),
 )
 
 
 def of_arrow(kind: pa.DataType) -> Type:
     """Hive's type for an Arrow type, as Parquet and ORC files give it. Binary is what is left."""
-    if pa.types.is_decimal(kind):
+    from pyarrow import types  # here: it takes long, and the endpoint starts without it
+
+    if types.is_decimal(kind):
         return f"decimal({min(kind.precision, 38)},{kind.scale})"
-    if pa.types.is_dictionary(kind):
+    if types.is_dictionary(kind):
         return of_arrow(kind.value_type)
-    if pa.types.is_map(kind):
+    if types.is_map(kind):
         return Map(of_arrow(kind.key_type), of_arrow(kind.item_type))
-    if pa.types.is_struct(kind):
+    if types.is_struct(kind):
         return Struct(tuple((field.name, of_arrow(field.type)) for field in kind))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return Array(of_arrow(kind.value_type))
-    return next((name for test, name in ARROW if test(kind)), "binary")
+    return next((name for test, name in ARROW if getattr(types, test)(kind)), "binary")
 
 
 AVRO = {"boolean": "boolean", "int": "int", "long": "bigint", "float": "float", "double": "double", "bytes": "binary"}

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-import pyarrow as pa
-
 MEGABYTE = 1 << 20
 HEAD = 1 << 16
 
@@ -75,9 +73,16 @@ def read(path: Path, size: int, limit: int = MEGABYTE) -> Sample:
             consumed = count() if compression != "none" else min(size, limit)
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from None
-    except (zlib.error, EOFError, zipfile.BadZipFile, pa.ArrowException, NotImplementedError) as error:
+    except (*_broken(), EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise Unreadable(f"broken {compression}: {error}") from None
     return Sample(data[:limit], len(data) <= limit, compression, size, max(1, min(size, consumed)), broken)
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What decompressors raise. pyarrow is imported where it is needed: the endpoint starts without it."""
+    import pyarrow as pa
+
+    return zlib.error, pa.ArrowException
 
 
 def _fill(stream: _Reader, limit: int) -> tuple[bytes, str]:
@@ -86,7 +91,7 @@ def _fill(stream: _Reader, limit: int) -> tuple[bytes, str]:
     while len(found) < limit:
         try:
             part = stream.read(min(HEAD, limit - len(found)))
-        except (zlib.error, EOFError, OSError, pa.ArrowException) as error:
+        except (*_broken(), EOFError, OSError) as error:
             if not found:
                 raise
             return bytes(found), str(error)
@@ -110,6 +115,8 @@ def _stream(file: BinaryIO, compression: str) -> tuple[_Reader, Callable[[], int
                 raise zipfile.BadZipFile(f"{len(members)} files inside, one is read")
             return archive.open(members[0]), file.tell
         case "lz4":
+            import pyarrow as pa
+
             return pa.CompressedInputStream(pa.PythonFile(file, "r"), "lz4"), file.tell
         case "snappy":
             raise NotImplementedError("Snappy frames are not read")
