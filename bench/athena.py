@@ -19,7 +19,7 @@ from run import Line
 
 ROWS = 3_000_000
 FILES = 3
-ROUNDS = 4
+ROUNDS = 3
 COLUMNS = {"customer": "int", "product": "int", "day": "date", "amount": "double", "country": "string"}
 QUERY = (
     "SELECT country, day, count(*) AS orders, count(DISTINCT customer) AS customers, sum(amount) AS amount"
