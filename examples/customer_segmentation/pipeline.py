@@ -221,7 +221,7 @@ on_failure = {
 }
 
 segmentation = states.StateMachine(
-    name="customer-segmentation",
+    name="flow",
     definition=asl.Machine(
         start_at="Begin",
         states=blocks.caught(blocks.sequence(steps), by="Explain") | on_failure,

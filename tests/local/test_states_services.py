@@ -70,7 +70,7 @@ def test_lambda_failure(aws: Callable[[str], Any], function: str) -> None:
     assert seen["error"] == "ValueError"
     cause = json.loads(seen["cause"])
     assert (cause["errorMessage"], cause["errorType"]) == ("no good", "ValueError")
-    assert "requestId" in cause and "app.py" in cause["stackTrace"][0]
+    assert "requestId" in cause and "/var/task/app.py" in cause["stackTrace"][0]
 
 
 def test_missing_lambda(aws: Callable[[str], Any]) -> None:

@@ -206,7 +206,7 @@ def finish(driver: Any) -> dict[str, Any]:
             print(f"the JVM did not end the run: {error}", file=sys.stderr)
     if counted := sys.modules.get("awsglue._rows"):
         rows = counted.total(rows)
-    if any(rows.values()):
+    if driver is not None or any(rows.values()):  # a Spark job that found nothing new says so: 0 rows
         print("millpond.rows", json.dumps(rows))
     return {"clean": clean, "rows": rows}
 

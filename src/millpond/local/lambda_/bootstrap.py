@@ -105,8 +105,14 @@ def described(error: BaseException, request_id: str = "") -> dict[str, object]:
     else:
         kind = type(error).__name__
         shown = [f for f in traceback.extract_tb(error.__traceback__) if not _internal(f.filename)]
-        frames = traceback.format_list(shown)
+        frames = [_as_on_aws(frame) for frame in traceback.format_list(shown)]
     return {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": frames}
+
+
+def _as_on_aws(frame: str) -> str:
+    """A frame whose file is the function's own lies in /var/task on AWS, and tools look for it there."""
+    root = os.environ.get("LAMBDA_TASK_ROOT")
+    return frame.replace(f'File "{root}/', 'File "/var/task/', 1) if root else frame
 
 
 def _internal(filename: str) -> bool:
