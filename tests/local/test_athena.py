@@ -139,9 +139,9 @@ def test_the_path_of_a_row(lake: Lake) -> None:
         ("SELECT id / 0 FROM orders", "DIVISION_BY_ZERO: Division by zero"),
         ("SELECT note = 1 FROM orders", "TYPE_MISMATCH: line 1:8: Cannot apply operator: varchar = integer"),
         ("SELECT cast(note AS integer) FROM orders WHERE id = 0",
-         "INVALID_CAST_ARGUMENT: Cannot cast 'say \"hi\"' to integer"),
-        ("SELECT id, count(*) FROM orders", "EXPRESSION_NOT_AGGREGATE: 'id' an expression of the select list must be "
-                                            "an aggregate expression or appear in GROUP BY clause"),
+         "INVALID_CAST_ARGUMENT: Cannot cast 'say \"hi\"' to INT"),
+        ("SELECT id, count(*) FROM orders", "EXPRESSION_NOT_AGGREGATE: 'id' must be an aggregate expression or "
+                                            "appear in GROUP BY clause"),
         ("EXPLAIN SELECT 1", "NOT_SUPPORTED: EXPLAIN is not supported by the local engine"),
     ],
 )  # fmt: skip
@@ -283,7 +283,7 @@ def test_ctas_insert_and_unload(lake: Lake) -> None:
     made = lake.done("CREATE TABLE copied WITH (format = 'PARQUET', external_location = 's3://lake/copied/', "
                      "partitioned_by = ARRAY['day']) AS SELECT id, amount, day FROM orders")  # fmt: skip
     assert made["Status"]["State"] == "SUCCEEDED", made["Status"]
-    assert made["StatementType"] == "DDL" and made["SubstatementType"] == "CREATE_TABLE_AS_SELECT"
+    assert made["StatementType"] == "DML" and made["SubstatementType"] == "CREATE_TABLE_AS_SELECT"
     assert lake.athena.get_query_results(QueryExecutionId=made["QueryExecutionId"])["UpdateCount"] == 6
     assert lake.rows("SHOW PARTITIONS copied") == [["day=2026-01-01"], ["day=2026-01-02"]]
     lake.rows("INSERT INTO copied SELECT 99, 1.0E0, DATE '2026-01-03'")

@@ -218,8 +218,13 @@ class Executions:
         finally:
             with self.lock:
                 self.running.pop(query_id, None)
-            worker.close()
-            workers.prepare()
+            # Cleaning up and starting the next spare must not keep this query's caller waiting.
+            threading.Thread(target=self.after, args=(worker, workers), name="athena-spare").start()
+
+    @staticmethod
+    def after(worker: Worker, workers: Any) -> None:
+        workers.prepare()
+        worker.close()
 
     def state(self, query_id: str) -> str:
         row = self.store.one("SELECT state FROM athena_queries WHERE id = ?", [query_id])

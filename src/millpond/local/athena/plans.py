@@ -32,12 +32,12 @@ class Planned:
     names: dict[str, str]
 
     def for_worker(self, folder: Path) -> dict[str, Any]:
-        """The JSON for worker.py, which writes its result into `folder/out/result`."""
+        """The JSON for worker.py, which writes its result into `folder/out`."""
         return {
             "sql": self.sql,
             "columns": [{"name": c.name, "type": shape(c.type)} for c in self.columns],
             "tables": self.tables,
-            "out": str(folder / "out" / "result"),
+            "folder": str(folder / "out"),
             "temp": str(folder / "temp"),
             "memory": memory_limit(),
             "threads": THREADS,

@@ -30,7 +30,7 @@ from millpond.local.service import Endpoint
 KINDS: dict[type, tuple[str, str, str]] = {
     st.Select: ("DML", "SELECT", "{id}.csv"),
     st.Execute: ("DML", "EXECUTE", "{id}.csv"),
-    st.CreateTableAs: ("DDL", "CREATE_TABLE_AS_SELECT", "tables/{id}"),
+    st.CreateTableAs: ("DML", "CREATE_TABLE_AS_SELECT", "tables/{id}"),
     st.Insert: ("DML", "INSERT", "{id}"),
     st.Unload: ("DML", "UNLOAD", "{id}"),
     st.CreateDatabase: ("DDL", "CREATE_DATABASE", "{id}.txt"),
@@ -164,11 +164,12 @@ class Run:
         except QueryFailure:
             pass
         else:
-            if (existing.get("Parameters") or {}).get("millpond.query") != self.id:
-                if statement.quiet:
-                    return Outcome([], 0)
-                text = f"Destination table '{CATALOG}.{database}.{statement.name[-1]}' already exists"
-                raise QueryFailure("TABLE_ALREADY_EXISTS", text)
+            if (existing.get("Parameters") or {}).get("millpond.query") == self.id:
+                return Outcome([column_info("rows", BIGINT)], 0)  # made before a kill: the files are there too
+            if statement.quiet:
+                return Outcome([], 0)
+            text = f"Destination table '{CATALOG}.{database}.{statement.name[-1]}' already exists"
+            raise QueryFailure("TABLE_ALREADY_EXISTS", text)
         write = writes.create_table_as(self.endpoint, statement, self.database, self.body["home"], self.id, self.at)
         if statement.data:
             return self.write(write)

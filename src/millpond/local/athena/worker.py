@@ -5,7 +5,7 @@ with an empty environment. What it runs was generated from a parsed query; still
 files of the plan can be opened, nothing can be set, attached or loaded. When its stdin closes, it ends.
 
 A plan: `tables` (views over exact files, columns and types of the catalog), `sql`, `columns` (name and type of each),
-`out` (result file), `write` (for CTAS, INSERT, UNLOAD: files instead), `memory`, `threads`, `temp`.
+`folder` (where results go), `write` (for CTAS, INSERT, UNLOAD: files instead), `memory`, `threads`, `temp`.
 """
 
 # ruff: noqa: E501 (templates of SQL stay on one line)
@@ -16,6 +16,7 @@ import datetime
 import json
 import os
 import re
+import shutil
 import struct
 import sys
 import threading
@@ -23,6 +24,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
+
+if __name__ == "__main__":
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # duckdb imports it if it can: half of its start
 
 import duckdb
 
@@ -64,7 +68,9 @@ def java_number(shortest: str) -> str:
 
 
 def double_text(value: float | None) -> str | None:
-    return None if value is None else java_number(repr(value))
+    if value is None:
+        return None
+    return repr(value) if 1e-3 <= abs(value) < 1e7 else java_number(repr(value))
 
 
 def real_text(value: float | None) -> str | None:
@@ -197,6 +203,8 @@ def parquet(con: Connection, table: dict[str, Any], files: list[str]) -> tuple[s
 
 
 def orc(con: Connection, table: dict[str, Any], files: list[str], number: int) -> tuple[str, list[str]]:
+    if sys.modules.get("numpy", ...) is None:
+        del sys.modules["numpy"]
     import pyarrow.dataset
 
     found = pyarrow.dataset.dataset(files, format="orc")
@@ -332,22 +340,44 @@ def with_paths(con: Connection, table: dict[str, Any], body: str, width: int) ->
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def open_locked(plan: dict[str, Any]) -> Connection:
-    """An in-memory DuckDB that reaches only the plan's files: settings first, the lock last."""
+# java_number() in SQL, over the number `x`, its text without sign `t` and its significant digits `d`. Written in SQL,
+# because a Python function would make every spare worker import numpy.
+FLOAT_TEXT = """CASE
+    WHEN isnan(x) THEN 'NaN'
+    WHEN isinf(x) THEN CASE WHEN x < 0 THEN '-Infinity' ELSE 'Infinity' END
+    WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 10000000) THEN CAST(x AS VARCHAR)
+    ELSE CASE WHEN x < 0 THEN '-' ELSE '' END || d[1] || '.' || CASE WHEN length(d) > 1 THEN substr(d, 2) ELSE '0' END
+        || 'E' || CASE
+            WHEN contains(t, 'e') THEN CAST(split_part(t, 'e', 2) AS INTEGER)
+            WHEN abs(x) >= 1 THEN length(split_part(t, '.', 1)) - 1
+            ELSE length(ltrim(split_part(t, '.', 2), '0')) - length(split_part(t, '.', 2)) - 1 END
+    END"""
+
+
+def opened() -> Connection:
+    """An in-memory DuckDB with the settings and functions that every query needs: a spare worker has it ready."""
     con: Connection = duckdb.connect(
         ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
-    con.execute(f"SET temp_directory = {lit(plan['temp'])}")
-    con.execute(f"SET memory_limit = {lit(plan['memory'])}")
-    con.execute(f"SET threads = {int(plan['threads'])}")
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET ieee_floating_point_ops = true")
     con.execute("SET preserve_insertion_order = true")
+    con.execute(f"CREATE MACRO trino_float_text(x, t, d) AS {FLOAT_TEXT}")
+    digits = "trim(replace(split_part(CAST(abs(x) AS VARCHAR), 'e', 1), '.', ''), '0')"
+    for name in ("double", "real"):
+        con.execute(f"CREATE MACRO trino_{name}_text(x) AS trino_float_text(x, CAST(abs(x) AS VARCHAR), {digits})")
+    return con
+
+
+def open_locked(plan: dict[str, Any], con: Connection | None = None) -> Connection:
+    """The connection for one plan, which reaches only the plan's files: settings first, the lock last."""
+    con = con or opened()
+    con.execute(f"SET temp_directory = {lit(plan['temp'])}")
+    con.execute(f"SET memory_limit = {lit(plan['memory'])}")
+    con.execute(f"SET threads = {int(plan['threads'])}")
     files = [f for t in plan["tables"] for p in t["parts"] for f in p["files"]]
     con.execute(f"SET allowed_paths = {listing(files)}")
-    con.execute(f"SET allowed_directories = {listing([plan['write']['folder']] if plan.get('write') else [])}")
-    con.create_function("trino_double_text", double_text, ["DOUBLE"], "VARCHAR", null_handling="special")
-    con.create_function("trino_real_text", real_text, ["FLOAT"], "VARCHAR", null_handling="special")
+    con.execute(f"SET allowed_directories = {listing([plan['folder']])}")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     for table in plan["tables"]:
@@ -355,17 +385,46 @@ def open_locked(plan: dict[str, Any]) -> Connection:
     return con
 
 
+# Columns of these types become text inside DuckDB and are written by its own CSV writer; the rest is written row by row.
+AS_TEXT = {
+    "boolean": "CAST({0} AS VARCHAR)", "tinyint": "CAST({0} AS VARCHAR)", "smallint": "CAST({0} AS VARCHAR)",
+    "integer": "CAST({0} AS VARCHAR)", "bigint": "CAST({0} AS VARCHAR)", "decimal": "CAST({0} AS VARCHAR)",
+    "varchar": "{0}", "char": "{0}", "date": "CAST({0} AS VARCHAR)", "json": "CAST({0} AS VARCHAR)",
+    "timestamp": "strftime({0}, '%Y-%m-%d %H:%M:%S.%g')",
+    "double": "trino_double_text({0})", "real": "trino_real_text({0})",
+}  # fmt: skip
+
+
 def write_result(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
     """Athena's CSV: every value quoted, NULL empty, names in the first line."""
+    out = os.path.join(plan["folder"], "result")
+    names = ",".join(cell(c["name"]) for c in plan["columns"]) + "\n"
+    kinds = [c["type"]["name"] for c in plan["columns"]]
+    if all(kind in AS_TEXT for kind in kinds):
+        return {"rows": write_flat(con, plan, kinds, names, out)}
     writers = [writer(c["type"]) for c in plan["columns"]]
-    result = con.execute(plan["sql"])
     rows = 0
-    with open(plan["out"], "w", encoding="utf-8", newline="") as out:
-        out.write(",".join(cell(c["name"]) for c in plan["columns"]) + "\n")
-        for batch in batches(result):
-            out.write("".join(line(row, writers) for row in batch))
+    with open(out, "w", encoding="utf-8", newline="") as file:
+        file.write(names)
+        for batch in batches(con.execute(plan["sql"])):
+            file.write("".join(line(row, writers) for row in batch))
             rows += len(batch)
     return {"rows": rows}
+
+
+def write_flat(con: Connection, plan: dict[str, Any], kinds: list[str], names: str, out: str) -> int:
+    items = ", ".join(AS_TEXT[kind].format(f"c{i}") for i, kind in enumerate(kinds))
+    body = f"{out}.body"
+    con.execute(
+        f"COPY (SELECT {items} FROM ({plan['sql']})) TO {lit(body)} "
+        "(FORMAT csv, HEADER false, QUOTE '\"', ESCAPE '\"', FORCE_QUOTE *, NULLSTR '')"
+    )
+    (rows,) = con.fetchone()
+    with open(out, "wb") as file, open(body, "rb") as source:
+        file.write(names.encode())
+        shutil.copyfileobj(source, file, 2**20)
+    os.unlink(body)
+    return int(rows)
 
 
 def batches(result: Connection) -> Iterator[list[tuple[Any, ...]]]:
@@ -397,7 +456,7 @@ def write_files(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
     items = ", ".join(f"c{i} AS {quoted(n)}" for i, n in enumerate(kept))
     made: list[dict[str, Any]] = []
     if not keys:
-        path = os.path.join(write["folder"], "0")
+        path = os.path.join(plan["folder"], "0")
         con.execute(f"COPY (SELECT {items} FROM written) TO {lit(path)} ({options})")
         made.append({"file": path, "values": []})
         return {"rows": rows, "files": made}
@@ -408,7 +467,7 @@ def write_files(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
     if len(groups) > 100:
         raise ValueError("HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of 100 open writers for partitions/buckets\x01")
     for number, values in enumerate(groups):
-        path = os.path.join(write["folder"], str(number))
+        path = os.path.join(plan["folder"], str(number))
         where = " AND ".join(
             f"CAST({c} AS VARCHAR) IS NOT DISTINCT FROM {text(v)}" for c, v in zip(columns, values, strict=True)
         )
@@ -417,11 +476,11 @@ def write_files(con: Connection, plan: dict[str, Any]) -> dict[str, Any]:
     return {"rows": rows, "files": made}
 
 
-def run(plan: dict[str, Any]) -> dict[str, Any]:
+def run(plan: dict[str, Any], ready: Connection | None = None) -> dict[str, Any]:
     """Run one plan; every failure is an answer: the kind of error and DuckDB's text, for failures.from_duckdb."""
     started = time.perf_counter()
     try:
-        con = open_locked(plan)
+        con = open_locked(plan, ready)
         done = (write_files if plan.get("write") else write_result)(con, plan)
     except (duckdb.Error, ValueError, OverflowError, OSError, MemoryError, RecursionError) as error:
         return {"error": {"kind": type(error).__name__, "message": str(error)}}
@@ -439,12 +498,13 @@ def leave_with_parent() -> None:
 
 
 def main() -> NoReturn:
-    duckdb.connect(":memory:").execute("SELECT 1").fetchall()  # warm: the next connection opens faster
+    ready = opened()
+    ready.execute("SELECT trino_double_text(1e0)").fetchall()
     text = sys.stdin.readline()
     if not text:
         os._exit(0)
     leave_with_parent()
-    answer = run(json.loads(text))
+    answer = run(json.loads(text), ready)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
     os._exit(0)

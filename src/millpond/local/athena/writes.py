@@ -40,8 +40,8 @@ class Write:
     table: dict[str, Any] | None = None
 
     def for_worker(self, folder: Path) -> dict[str, Any]:
-        write = {"format": self.form, "folder": str(folder / "out"), "keys": list(self.keys),
-                 "delimiter": self.delimiter, "compression": self.compression}  # fmt: skip
+        write = {"format": self.form, "keys": list(self.keys), "delimiter": self.delimiter,
+                 "compression": self.compression}  # fmt: skip
         return self.planned.for_worker(folder) | {"write": write}
 
 

@@ -35,7 +35,13 @@ def locked(places: dict[str, str]) -> Any:
     column = {"name": "a", "type": "integer", "duckdb": "INTEGER"}
     table = {"view": "t0", "format": "parquet", "options": {}, "columns": [column], "keys": [], "uris": {},
              "parts": [{"values": [], "files": [places["mine"]]}]}  # fmt: skip
-    plan = {"tables": [table], "temp": f"{places['root']}/temp", "memory": "256MB", "threads": 1}
+    plan = {
+        "tables": [table],
+        "folder": f"{places['root']}/out",
+        "temp": f"{places['root']}/temp",
+        "memory": "256MB",
+        "threads": 1,
+    }
     return worker.open_locked(plan)
 
 

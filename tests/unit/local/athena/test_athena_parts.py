@@ -80,6 +80,17 @@ def test_a_double_reads_back(value: float) -> None:
     assert text is not None and float(text) == value
 
 
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    return worker.opened()
+
+
+@given(value=st.floats(), small=st.floats(width=32))
+def test_sql_writes_numbers_as_python_does(engine: Any, value: float, small: float) -> None:
+    found = engine.execute("SELECT trino_double_text(?::DOUBLE), trino_real_text(?::FLOAT)", [value, small]).fetchone()
+    assert found == (worker.double_text(value), worker.real_text(small))
+
+
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_real_reads_back(value: float) -> None:
     text = worker.real_text(value)
