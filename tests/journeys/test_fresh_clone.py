@@ -1,4 +1,4 @@
-"""`make demo` from a fresh clone, twice, with no Java on PATH: a new environment, a new Glue runtime, the whole shop."""
+"""`make demo` from a fresh clone, twice, with no Java on PATH: new environment, new Glue runtime, the whole shop."""
 
 from __future__ import annotations
 
