@@ -4,7 +4,7 @@ Three ways to write, from safe to fast:
 
 - `with store.write() as db:` one transaction, committed when the block ends;
 - `store.queue(statements)` joins the group that is committed within 10 ms or 200 statements (the engine's events);
-- `store.barrier()` returns when all that was queued is on the disk, also after a power loss (synchronous=FULL).
+- `store.barrier()` returns when all that was queued is on the disk, also after a power loss; others may write then.
 
 Ordinary commits survive kill -9 (WAL, synchronous=NORMAL); a power loss may take the last few unless a barrier
 followed. Readers have a connection a thread and never wait for the writer. A second process is refused.
@@ -28,6 +28,8 @@ Statement = tuple[str, Sequence[Any]]
 GROUP_SECONDS = 0.010
 GROUP_SIZE = 200
 
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
 
 class StoreLocked(MillpondError):
     """Another endpoint uses this state folder."""
@@ -44,7 +46,7 @@ class Store:
         self._connections: list[sqlite3.Connection] = []
         self._db = self._open()
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._wal = self._open_wal()
         self._queue: list[Statement] = []
         self._queued = threading.Condition()
         self._closing = False
@@ -74,6 +76,14 @@ class Store:
         connection.execute("PRAGMA foreign_keys=ON")
         self._connections.append(connection)
         return connection
+
+    def _open_wal(self) -> int:
+        """A handle of the write-ahead log for `barrier`. One commit, fully synced, makes sure that the file is there
+        and that its folder knows it; from then on only the file's data need syncing, as synchronous=FULL would."""
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA user_version=1")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        return os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
 
     def install(self, schema: str) -> None:
         """Run a service's `CREATE TABLE IF NOT EXISTS` statements."""
@@ -108,6 +118,16 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
+    @contextlib.contextmanager
+    def unless_busy(self) -> Iterator[bool]:
+        """Keep other threads from writing for the length of the block, without waiting: False when one writes."""
+        free = self._writing.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._writing.release()
+
     def queue(self, statements: Sequence[Statement]) -> None:
         """Have statements committed with the next group, in order. Raises what stopped the committer, if it did."""
         with self._queued:
@@ -119,33 +139,28 @@ class Store:
 
     def flush(self) -> None:
         """Commit what is queued, now."""
-        self._flush(full=False)
-
-    def barrier(self) -> None:
-        """Commit what is queued and wait until it is on the disk."""
-        self._flush(full=True)
-
-    def _flush(self, *, full: bool) -> None:
         with self._writing:
             with self._queued:
                 group, self._queue = self._queue, []
-            if not group and not full:
+            if not group:
                 return
-            if full:
-                self._db.execute("PRAGMA synchronous=FULL")
             try:
                 with self.write() as db:
                     for sql, parameters in group:
                         db.execute(sql, parameters)
-                    if full:  # an empty transaction would not sync
-                        db.execute("PRAGMA user_version=1")
             except BaseException:
                 with self._queued:
                     self._queue = group + self._queue
                 raise
-            finally:
-                if full:
-                    self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def barrier(self) -> None:
+        """Commit what is queued and wait until it is on the disk. Others may write while this waits.
+
+        What synchronous=FULL does at each commit, once: the log is synced. What has left the log for the database was
+        synced by the checkpoint (synchronous=NORMAL). Raises OSError when the disk refuses.
+        """
+        self.flush()
+        _sync(self._wal)
 
     def _commit_groups(self) -> None:
         while True:
@@ -154,7 +169,7 @@ class Store:
                     return
                 self._queued.wait(GROUP_SECONDS if self._queue else 1.0)
             try:
-                self._flush(full=False)
+                self.flush()
             except sqlite3.Error as error:
                 with self._queued:
                     self._failure = error
@@ -171,4 +186,5 @@ class Store:
             for connection in self._connections:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
+        os.close(self._wal)
         os.close(self._lock_file)
