@@ -186,7 +186,7 @@ def attach(conf: dict[str, str]) -> Any:
     from pyspark import SparkContext
 
     SparkContext._ensure_initialized()
-    driver = SparkContext._jvm.millpond.spark.Driver  # type: ignore[union-attr]
+    driver = SparkContext._jvm.millpond.spark.Driver
     driver.begin(conf)
     return driver
 

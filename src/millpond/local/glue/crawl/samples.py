@@ -73,16 +73,16 @@ def read(path: Path, size: int, limit: int = MEGABYTE) -> Sample:
             consumed = count() if compression != "none" else min(size, limit)
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from None
-    except (*_broken(), EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _broken(EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise Unreadable(f"broken {compression}: {error}") from None
     return Sample(data[:limit], len(data) <= limit, compression, size, max(1, min(size, consumed)), broken)
 
 
-def _broken() -> tuple[type[Exception], ...]:
+def _broken(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """What decompressors raise. pyarrow is imported where it is needed: the endpoint starts without it."""
     import pyarrow as pa
 
-    return zlib.error, pa.ArrowException
+    return zlib.error, pa.ArrowException, *others
 
 
 def _fill(stream: _Reader, limit: int) -> tuple[bytes, str]:
@@ -91,7 +91,7 @@ def _fill(stream: _Reader, limit: int) -> tuple[bytes, str]:
     while len(found) < limit:
         try:
             part = stream.read(min(HEAD, limit - len(found)))
-        except (*_broken(), EOFError, OSError) as error:
+        except _broken(EOFError, OSError) as error:
             if not found:
                 raise
             return bytes(found), str(error)

@@ -19,20 +19,20 @@ rows = spark.range(20000).selectExpr(
 )
 
 
-def write():
+def write() -> None:
     rows.write.mode("overwrite").parquet(f"{folder}/rows")
     spark.read.parquet(f"{folder}/rows").createOrReplaceTempView("rows")
 
 
-def group():
+def group() -> None:
     spark.table("rows").groupBy("k").agg(f.sum("amount"), f.count("*")).orderBy("k").collect()
 
 
-def join():
+def join() -> None:
     spark.sql("SELECT a.k, max(b.name) AS n FROM rows a JOIN rows b ON a.id = b.id GROUP BY a.k").collect()
 
 
-def best():
+def best() -> None:
     rank = f.row_number().over(Window.partitionBy("k").orderBy(f.desc("amount")))
     found = spark.table("rows").withColumn("n", rank).filter("n = 1")
     found.write.mode("overwrite").partitionBy("k").parquet(f"{folder}/best")
