@@ -385,6 +385,23 @@ def test_a_running_query_can_be_stopped(lake: Lake) -> None:
         lake.athena.get_query_results(QueryExecutionId=query_id)
 
 
+def test_tables_about_tables(lake: Lake) -> None:
+    assert lake.rows('SELECT day FROM "orders$partitions" ORDER BY 1') == [["2026-01-01"], ["2026-01-02"]]
+    assert lake.rows("SELECT max(day) FROM shop.\"orders$partitions\" WHERE day < DATE '2026-01-02'") == [
+        ["2026-01-01"]
+    ]
+    sql = (
+        "SELECT column_name, data_type, extra_info FROM information_schema.columns "
+        "WHERE table_name = 'orders' ORDER BY ordinal_position"
+    )
+    assert lake.rows(sql) == [["id", "integer", None], ["amount", "double", None], ["note", "varchar", None],
+                              ["day", "date", "partition key"]]  # fmt: skip
+    assert ["shop"] in lake.rows("SELECT schema_name FROM information_schema.schemata")
+    sql = "SELECT table_type FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = 'orders'"
+    assert lake.rows(sql) == [["BASE TABLE"]]
+    assert lake.reason("SELECT 1 FROM information_schema.nope").startswith("TABLE_NOT_FOUND")
+
+
 HOSTILE = [
     'a"; DROP TABLE x; --',
     "o'clock",

@@ -6,7 +6,7 @@ worker process of its own (`workers`, `worker`) that can open only the files of 
 catalog (`ddl`), CTAS, INSERT and UNLOAD write files and then the catalog (`writes`). What is not known to the compiler
 fails with Trino's error name: there is no way around it to the engine.
 
-Limits: no Iceberg, no federated catalogs, no partition projection, no MATCH_RECOGNIZE, no information_schema;
+Limits: no Iceberg, no federated catalogs, no partition projection, no MATCH_RECOGNIZE, no EXPLAIN;
 approximate aggregates answer exactly. All are refused or listed in docs/parity.md.
 """
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from millpond.local.athena import metadata
 from millpond.local.athena.failures import QueryFailure
 from millpond.local.athena.queries import TableUse, ViewUse
 from millpond.local.athena.scopes import Column
@@ -57,7 +58,9 @@ class Catalog:
             raise QueryFailure("SYNTAX_ERROR", f"Too many dots in table name: {'.'.join(parts)}")
         where, name = (parts[-2] if len(parts) > 1 else database), parts[-1]
         if where == "information_schema":
-            raise QueryFailure("NOT_SUPPORTED", "information_schema is not supported by the local engine")
+            return metadata.information_schema(self.glue, name)
+        if name.endswith("$partitions"):
+            return metadata.partitions(self.glue, where, self.table(where, name.removesuffix("$partitions")))
         if "$" in name:
             raise QueryFailure("NOT_SUPPORTED", f"The metadata table '{name}' is not supported by the local engine")
         if found := self.tables.get((where, name)):

@@ -49,6 +49,7 @@ COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
 }  # fmt: skip
+LONGEST = 500_000  # characters of one generated expression: templates that repeat an argument grow when nested
 ARITHMETIC: dict[type[exp.Expr], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 UNITS = ("year", "month", "day", "hour", "minute", "second", "week", "quarter", "millisecond")
 
@@ -79,7 +80,10 @@ class Expressions:
         rule = RULES.get(type(node))
         if rule is None:
             self.fail("NOT_SUPPORTED", f"{type(node).__name__} is not supported by the local engine", node)
-        return rule(self, node, scope)
+        found = rule(self, node, scope)
+        if len(found.sql) > LONGEST:
+            self.fail("QUERY_TOO_LARGE", "The expression is too large for the local engine", node)
+        return found
 
     def boolean(self, node: exp.Expr, scope: Scope, what: str) -> str:
         """A condition; Trino refuses any other type."""

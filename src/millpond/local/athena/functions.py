@@ -305,7 +305,7 @@ SPECIAL = frozenset({
     "json_extract_scalar", "json_size", "reduce", "zip", "zip_with", "map_filter", "transform_keys",
     "transform_values", "map_entries", "array_join", "element_at", "year", "quarter", "month", "week", "week_of_year",
     "day", "day_of_month", "day_of_week", "dow", "day_of_year", "doy", "year_of_week", "yow", "hour", "minute",
-    "second", "millisecond", "regexp_replace", "substring", "date", "to_iso8601", "round", "floor", "ceil", "ceiling", "sign",
+    "second", "millisecond", "regexp_replace", "substring", "substr", "date", "to_iso8601", "round", "floor", "ceil", "ceiling", "sign",
 })  # fmt: skip
 # What Athena has and we do not: refused by this name, so that nobody looks for a typing error.
 ATHENA_ONLY = frozenset(

@@ -137,20 +137,21 @@ class Queries(Expressions):
 
     def set_operation(self, node: exp.SetOperation, outer: Scope | None) -> Relation:
         word = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}[type(node)]
-        left, right = self.query(node.this, outer), self.query(node.expression, outer)
-        if len(left.columns) != len(right.columns):
-            said = f"{word} query has different number of fields: {len(left.columns)}, {len(right.columns)}"
-            self.fail("TYPE_MISMATCH", said, node)
-        types = []
-        for i, (a, b) in enumerate(zip(left.columns, right.columns, strict=True)):
-            wider = common(a.type, b.type)
-            if wider is None:
-                said = f"column {i + 1} in {word} query has incompatible types: {a.type}, {b.type}"
+        sides = [self.query(side, outer) for side in chain(node)]
+        types = [c.type for c in sides[0].columns]
+        for side in sides[1:]:
+            if len(side.columns) != len(types):
+                said = f"{word} query has different number of fields: {len(types)}, {len(side.columns)}"
                 self.fail("TYPE_MISMATCH", said, node)
-            types.append(wider)
+            for i, (a, b) in enumerate(zip(types, side.columns, strict=True)):
+                wider = common(a, b.type)
+                if wider is None:
+                    said = f"column {i + 1} in {word} query has incompatible types: {a}, {b.type}"
+                    self.fail("TYPE_MISMATCH", said, node)
+                types[i] = wider
         distinct = "" if node.args.get("distinct") else " ALL"
-        sql = f"{self.retyped(left, types)} {word}{distinct} {self.retyped(right, types)}"
-        columns = tuple(Column(c.name, t) for c, t in zip(left.columns, types, strict=True))
+        sql = f" {word}{distinct} ".join(self.retyped(side, types) for side in sides)
+        columns = tuple(Column(c.name, t) for c, t in zip(sides[0].columns, types, strict=True))
         return self.tail(Relation(f"SELECT * FROM ({sql})", columns), node)
 
     @staticmethod
@@ -548,6 +549,20 @@ class Queries(Expressions):
 
 SIMPLE = {exp.EQ: "=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def chain(node: exp.SetOperation) -> list[exp.Expr]:
+    """`a UNION b UNION c` as a list: a long chain must not nest. Each operation reads its sides from the left."""
+    sides: list[exp.Expr] = []
+    left: exp.Expr = node
+    while (
+        type(left) is type(node)
+        and left.args.get("distinct") == node.args.get("distinct")
+        and (left is node or not any(left.args.get(k) for k in ("with_", "order", "limit", "offset")))
+    ):
+        sides.append(left.args["expression"])
+        left = left.this
+    return [left, *reversed(sides)]
 
 
 def conjuncts(node: exp.Expr) -> list[exp.Expr]:

@@ -318,6 +318,17 @@ def format_(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed:
     return Typed(f"printf({', '.join([shape, *sqls])})", VARCHAR)
 
 
+@special("substr", "substring")
+def substr(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed | None:
+    """The usual case, a literal place from 1 on, needs no guard; the table has the general one."""
+    if not all(isinstance(a, exp.Literal) and a.name.isdigit() and a.name != "0" for a in args[1:]) or len(args) < 2:
+        return None
+    value = c.expr(args[0], scope)
+    if not value.type.text or len(args) > 3:
+        return None
+    return Typed(f"substr({', '.join([value.sql, *(a.name for a in args[1:])])})", VARCHAR)
+
+
 @special("regexp_replace")
 def regexp_replace(c: Expressions, node: exp.Expr, args: Args, scope: Scope) -> Typed | None:
     if len(args) != 3 or isinstance(args[2], exp.Lambda):

@@ -242,6 +242,8 @@ def parsed(sql: str, column: dict[str, Any], strict: bool, number: int) -> str:
     shapes = {"boolean": r"(?i)true|false", "date": r"\d{4,}-\d{1,2}-\d{1,2}"}
     if family(to) == "integer":
         shapes[name] = r"[+-]?\d+"
+    if family(to) in {"double", "decimal"}:
+        shapes[name] = r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|Infinity)\s*"
     source = f"CASE WHEN regexp_full_match({sql}, {lit(shapes[name])}) THEN {sql} END" if name in shapes else sql
     value = f"TRY_CAST({source} AS {to})"
     if to == "TIMESTAMP":
