@@ -72,6 +72,11 @@ def service_of(scope: str, target: str = "") -> str:
     return SIGNED_AS.get(scope, scope)
 
 
+def target_prefix(service: str) -> str:
+    """What X-Amz-Target begins with for a service: `AWSStepFunctions`; "" when it is not known without the model."""
+    return next((prefix for prefix, named in TARGETS.items() if named == service), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One REST operation: a pattern of the raw path, and what else the request must carry."""

@@ -8,6 +8,8 @@ serialising; a service never sees a request. Only S3 reads and writes streams an
         name = "athena"                    # botocore's service name
         schema = "CREATE TABLE IF NOT EXISTS athena_queries (...);"
         moto = frozenset[str]()            # operations that may fall through to moto
+        quick = frozenset[str]()           # may be absent: operations (of a json protocol) that touch only the store,
+                                           # well under 1 ms; they run on the event loop and must never wait
         def __init__(self, endpoint: Endpoint) -> None: ...
         def operations(self) -> dict[str, Operation]: ...
         def start(self) -> None: ...       # the store is open, the port is bound: recover what a kill left

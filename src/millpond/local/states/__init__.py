@@ -54,6 +54,7 @@ class States:
     name = "stepfunctions"
     schema = SCHEMA
     moto = frozenset[str]()
+    quick = frozenset({"StartExecution", "DescribeExecution"})
 
     def __init__(self, endpoint: Endpoint) -> None:
         from millpond.engine import Engine
