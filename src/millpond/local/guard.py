@@ -12,6 +12,7 @@ a caller that has just shown the key. Specification: AWS, "Create a signed AWS A
 from __future__ import annotations
 
 import calendar
+import functools
 import hashlib
 import hmac
 import json
@@ -38,6 +39,9 @@ KEPT_SIGNING_KEYS = 256
 
 # SDKs leave these out of the signature on purpose.
 NEED_NO_SIGNATURE = frozenset({"x-amz-user-agent"})
+
+_PARTS = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
+_WORD = re.compile(r"[\w.-]+")
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -198,7 +202,7 @@ class Guard:
         for form in _canonical_paths(claim.service, path):
             canonical = f"{method}\n{form}\n{asked}\n{rest}"
             text = "\n".join((ALGORITHM, claim.stamp, claim.scope, hashlib.sha256(canonical.encode()).hexdigest()))
-            made = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+            made = hmac.digest(secret, text.encode(), "sha256").hex()
             if hmac.compare_digest(made.encode(), claim.value.encode("utf-8", "replace")):
                 return
         raise _refuse(claim.service, headers, "mismatch")
@@ -235,7 +239,7 @@ class Guard:
 
     def _check_time(self, claim: Signature, headers: Mapping[str, str]) -> None:
         try:
-            signed_at = calendar.timegm(time.strptime(claim.stamp, "%Y%m%dT%H%M%SZ"))
+            signed_at = _moment(claim.stamp)
         except ValueError:
             raise _refuse(claim.service, headers, "incomplete", "The date must be like 20261123T101112Z.") from None
         if not claim.stamp.startswith(claim.date):
@@ -246,6 +250,12 @@ class Guard:
                 raise _refuse(claim.service, headers, "skew")
         elif age < -SKEW_SECONDS or age > claim.expires:
             raise _refuse(claim.service, headers, "expired")
+
+
+@functools.lru_cache(maxsize=64)
+def _moment(stamp: str) -> int:
+    """Seconds since the epoch; many requests carry the same second, and reading it costs as much as the signature."""
+    return calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
 
 
 def bucket_of(host: str) -> str:
@@ -274,7 +284,7 @@ def _from_header(header: str, headers: Mapping[str, str]) -> Signature:
     kind, _, rest = header.partition(" ")
     if kind != ALGORITHM:
         raise _refuse("", headers, "incomplete", f"Millpond reads only {ALGORITHM} signatures.")
-    parts = dict(re.findall(r"(Credential|SignedHeaders|Signature)=([^,\s]+)", rest))
+    parts = dict(_PARTS.findall(rest))
     if len(parts) != 3:
         raise _refuse("", headers, "incomplete", "Authorization needs Credential, SignedHeaders and Signature.")
     return _claim(
@@ -296,7 +306,7 @@ def _claim(
     credential: str, signed: str, value: str, stamp: str, expires: int | None, headers: Mapping[str, str]
 ) -> Signature:
     parts = credential.split("/")
-    if len(parts) != 5 or parts[4] != "aws4_request" or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
+    if len(parts) != 5 or parts[4] != "aws4_request" or not all(map(_WORD.fullmatch, parts)):
         raise _refuse("", headers, "incomplete", "Credential must be key/date/region/service/aws4_request.")
     names = tuple(signed.lower().split(";"))
     return Signature(parts[0], parts[1], parts[2], parts[3], names, value, stamp, expires)

@@ -145,7 +145,7 @@ def _document(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        found = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         raise AwsError("SerializationException", "The request body is not a JSON document in UTF-8.") from None
     if not isinstance(found, dict):
@@ -155,6 +155,11 @@ def _document(body: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+# json.loads and json.dumps make such an object at each call that has arguments.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _misfit(value: Any, wanted: str, at: str) -> AwsError:
@@ -450,7 +455,7 @@ def answer(
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")
 
 
 def _json_headers(described: ServiceModel, request_id: str) -> Headers:
@@ -484,6 +489,8 @@ def timestamp(value: dt.datetime | float | str, form: str) -> str | float:
     if isinstance(value, str):
         value = dt.datetime.fromisoformat(value)
     if isinstance(value, int | float):
+        if form == "unixtimestamp":
+            return round(float(value), 3)
         value = dt.datetime.fromtimestamp(value, dt.UTC)
     if value.tzinfo is None:
         value = value.replace(tzinfo=dt.UTC)
