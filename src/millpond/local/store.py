@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
+import operator
 import os
 import sqlite3
 import threading
@@ -27,6 +29,7 @@ Statement = tuple[str, Sequence[Any]]
 
 GROUP_SECONDS = 0.010
 GROUP_SIZE = 200
+LOG_PAGES = 4_000  # 16 MB of log before a checkpoint: each one writes the same few index pages again, and syncs
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -46,6 +49,7 @@ class Store:
         self._connections: list[sqlite3.Connection] = []
         self._db = self._open()
         self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         self._wal = self._open_wal()
         self._queue: list[Statement] = []
         self._queued = threading.Condition()
@@ -146,8 +150,8 @@ class Store:
                 return
             try:
                 with self.write() as db:
-                    for sql, parameters in group:
-                        db.execute(sql, parameters)
+                    for sql, alike in itertools.groupby(group, key=operator.itemgetter(0)):
+                        db.executemany(sql, [parameters for _, parameters in alike])
             except BaseException:
                 with self._queued:
                     self._queue = group + self._queue
