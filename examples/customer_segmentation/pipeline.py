@@ -123,7 +123,10 @@ steps = {
         concurrency=3,
     ),
     "Crawl raw": blocks.crawl(crawl_raw),
-    "Join": blocks.run(join, {"--raw_database": raw.name, "--target": lake.url("mart/lines/")}),
+    "Join": blocks.run(
+        join,
+        {"--source_database": source.name, "--raw_database": raw.name, "--target": lake.url("mart/lines/")},
+    ),
     "Crawl mart": blocks.crawl(crawl_mart),
     "Recency, frequency, money": blocks.query(
         workgroup, RFM, assign={"rfm": "{% $states.result.QueryExecution.ResultConfiguration.OutputLocation %}"}

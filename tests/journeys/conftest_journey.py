@@ -91,6 +91,13 @@ class Journey:
         with psycopg.connect(self.shop("psql-url")) as db:
             return db.execute(query).fetchall()  # type: ignore[arg-type]
 
+    def execute(self, statement: str) -> None:
+        """Change the shop's own database."""
+        import psycopg
+
+        with psycopg.connect(self.shop("psql-url")) as db:
+            db.execute(statement)  # type: ignore[arg-type]
+
     def sql(self, query: str) -> list[dict[str, str]]:
         """Rows of the lake, by Athena: every value is text."""
         answer = self.json("sql", query)

@@ -55,7 +55,17 @@ def test_renamed_column_fails_at_the_line(journey: Journey) -> None:
     assert "valid_from" in journey.millpond("logs", "last", "Join").stdout
 
 
-def test_repaired_source_runs_again(journey: Journey) -> None:
+def test_renamed_column_of_a_bookmarked_table_is_noticed(journey: Journey) -> None:
+    """No new row has come, so the raw table is as it was: the join must not go on with it."""
     journey.shop("mend")
+    journey.execute("ALTER TABLE sales.orders RENAME COLUMN channel TO sales_channel")
+    failed = journey.json("run", code=1)
+    step = next(step for step in failed["steps"] if step["status"] == "FAILED" and step["name"] == "Join")
+    assert "no column channel any more" in step["cause"]
+    assert re.search(r"jobs/join\.py:\d+", journey.millpond("show", "last").stdout)
+    journey.execute("ALTER TABLE sales.orders RENAME COLUMN sales_channel TO channel")
+
+
+def test_repaired_source_runs_again(journey: Journey) -> None:
     assert journey.json("run")["status"] == "SUCCEEDED"
     journey.reconcile()

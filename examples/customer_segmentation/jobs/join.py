@@ -3,11 +3,13 @@
 - People, not registrations: customers whose e-mail addresses differ only in case or blanks around are one person.
 - The country of a sale is that of the address that was valid when it was ordered.
 - Amounts are in euro, at the rate of the order's day.
+- A column that the source has lost is an error: a bookmarked table would go on with its old rows as if nothing were.
 - What came back is deducted; a line that came back whole stays, with nothing sold.
 """
 
 import sys
 
+import boto3
 from pyspark.context import SparkContext
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -18,15 +20,36 @@ from awsglue.job import Job
 from awsglue.transforms import DropFields
 from awsglue.utils import getResolvedOptions
 
-args = getResolvedOptions(sys.argv, ["JOB_NAME", "raw_database", "target"])
+args = getResolvedOptions(sys.argv, ["JOB_NAME", "source_database", "raw_database", "target"])
 glue = GlueContext(SparkContext.getOrCreate())
 spark = glue.spark_session
 job = Job(glue)
 job.init(args["JOB_NAME"], args)
 
 
+catalog = boto3.client("glue")
+SOURCES = {
+    "customers": "shop_crm_customers",
+    "addresses": "shop_crm_addresses",
+    "products": "shop_sales_products",
+    "orders": "shop_sales_orders",
+    "order_items": "shop_sales_order_items",
+    "returns": "shop_sales_returns",
+    "exchange_rates": "shop_sales_exchange_rates",
+}
+
+
+def columns(database, table):
+    """The columns of a table as the crawler found them, without partition keys."""
+    found = catalog.get_table(DatabaseName=database, Name=table)["Table"]
+    return {column["Name"] for column in found["StorageDescriptor"]["Columns"]}
+
+
 def raw(table):
-    """A raw table as the crawler found it."""
+    """A raw table, read by the catalog; refused when its source has lost one of its columns."""
+    source = columns(args["source_database"], SOURCES[table])
+    if lost := columns(args["raw_database"], table) - source:
+        raise ValueError(f"{table}: the source has no column {', '.join(sorted(lost))} any more, only {sorted(source)}")
     return glue.create_dynamic_frame.from_catalog(database=args["raw_database"], table_name=table)
 
 
