@@ -34,8 +34,9 @@ operation that is not carried is refused, with AWS's error where there is one, e
 KNOWN = """
 ## Known differences
 
-Step Functions: what the recorded answers of AWS show otherwise is listed with the integrations below. Roles are kept and
-their keys told apart, but policies are not evaluated: a call that AWS would deny succeeds here.
+Step Functions: where a recorded answer of AWS differs is listed with the integrations below.
+
+IAM: roles are kept and their keys told apart, but policies are not evaluated: a call that AWS denies succeeds here.
 
 Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too. Worker type and number give memory and cores of one machine,
 at most what it has. `--additional-python-modules` may name what the runtime has; the rest is refused.
