@@ -14,6 +14,7 @@ The host (local/states, or testing.simulate) implements the three protocols and 
 it puts a message in the inbox, calls `wake()` and returns at once; the loop acts on it:
 
     engine.start(Start(...))                          # begin; the host has made its own row durable before
+    engine.redrive(snapshot)                          # go on with an execution that failed; Snapshot.over is set
     engine.stop(execution, error=None, cause=None)    # StopExecution: ABORTED; running tasks get Tasks.stop
     engine.task_started(token, worker=None)           # *Started event (Lambda, activity worker, service)
     engine.task_submitted(token, output)              # TaskSubmitted: .sync and .waitForTaskToken after the first call
@@ -144,7 +145,7 @@ class FrameRow(NamedTuple):
 
 
 class ItemRow(NamedTuple):
-    """The result of one finished branch or Map item: insert by (execution, fork, index); opaque text."""
+    """The result of one finished branch or Map item: upsert by (execution, fork, index); opaque text."""
 
     fork: int
     index: int  # type: ignore[assignment]
@@ -166,8 +167,8 @@ class Ended:
 class Batch:
     """What one slice of work changed in one execution: apply all of it in one transaction, batches in order.
 
-    `frames` upserts, `gone` deletes frames by key AND all items whose `fork` is that key. With `ended` the host also
-    drops what is left of frames and items, unless it keeps them for a redrive.
+    `frames` and `items` upsert, then `gone` deletes frames by key AND all items whose `fork` is that key. With `ended`
+    SUCCEEDED the host also drops what is left of frames and items; else they are what a redrive goes on from.
     """
 
     execution: str
@@ -184,7 +185,7 @@ class Snapshot:
     """What the store knows of a running execution: input of `Engine.restore`.
 
     `last_event` is the highest stored event id (0: nothing was stored yet, the execution begins anew), `last_at`
-    its time.
+    its time. `over`: that event ended the execution, which is to be redriven (`start.redrive_count` is the new count).
     """
 
     start: Start
@@ -192,6 +193,7 @@ class Snapshot:
     last_at: float
     frames: Sequence[FrameRow]
     items: Sequence[ItemRow]
+    over: bool = False
 
 
 class Clock(Protocol):

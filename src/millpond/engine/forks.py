@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 FAILED_ITEM = ""
 """The row of an item whose failure was borne."""
 
+AGAIN_ITEM = " "
+"""The row of such an item after a redrive, until it has ended once more."""
+
 
 def begin(engine: Engine, frame: Frame, split: Split) -> None:
     """The state's Started event, its row, and its first children."""
@@ -75,9 +78,12 @@ def _uuid(run: Run, key: int, use: str) -> uuid.UUID:
 
 
 def _start_children(engine: Engine, fork: Fork, previous: int) -> None:
-    while fork.next < fork.size and len(fork.live) < fork.limit:
-        index = fork.next
-        fork.next += 1
+    while (fork.gaps or fork.next < fork.size) and len(fork.live) < fork.limit:
+        if fork.gaps:
+            index = fork.gaps.popleft()
+        else:
+            index = fork.next
+            fork.next += 1
         if fork.is_map:
             _start_item(engine, fork, index, previous)
         else:
@@ -152,13 +158,32 @@ def _count(engine: Engine, fork: Fork, child: Frame, text: str, last: int) -> No
     if fork.done == fork.size:
         _all_done(engine, fork, last)
         return
+    _go_on(engine, fork, child.previous)
+
+
+def _go_on(engine: Engine, fork: Fork, previous: int) -> None:
+    """Start what may start; an ItemSelector that fails is the whole state's failure."""
     try:
-        _start_children(engine, fork, child.previous)
+        _start_children(engine, fork, previous)
     except EvaluationError as failure:
         abort(engine, fork)
         if fork.spread is None:
-            fork.frame.previous = child.previous
+            fork.frame.previous = previous
         engine.fail(fork.frame, failure)
+
+
+def redrive(engine: Engine, fork: Fork) -> None:
+    """Go on with a Map or Parallel that came back from the store: its unfinished children are ready already."""
+    frame = fork.frame
+    engine.touch(frame)
+    if fork.spread is not None:
+        more: dict[str, Json] = {"mapRunArn": fork.spread.arn, "redriveCount": frame.run.start.redrive_count}
+        frame.previous = frame.ledger.event("MapRunRedriven", frame.previous, None, None, more)
+    frame.run.batch.items += [item_row(fork, index, AGAIN_ITEM) for index in fork.gaps]
+    if fork.done == fork.size:
+        _all_done(engine, fork, frame.previous)
+    else:
+        _go_on(engine, fork, frame.previous)
 
 
 def _remove(child: Frame, fork: Fork) -> None:
@@ -180,6 +205,7 @@ def child_failed(engine: Engine, child: Frame, failure: StateFailed) -> None:
     """A branch or item has failed, and with it the whole state, unless that is tolerated: the others are aborted."""
     fork = child.fork
     assert fork is not None
+    fork.halted[child.index] = child, child.phase
     _remove(child, fork)
     if child.work is not None:
         child.run.forget(child.work.key)
@@ -197,6 +223,7 @@ def child_failed(engine: Engine, child: Frame, failure: StateFailed) -> None:
 def _child_execution_failed(engine: Engine, fork: Fork, spread: Spread, child: Frame) -> None:
     fork.failed += 1
     if spread.bears(fork.failed, fork.size):
+        del fork.halted[child.index]
         _count(engine, fork, child, FAILED_ITEM, fork.frame.previous)
         return
     frame = fork.frame
@@ -215,6 +242,7 @@ def abort(engine: Engine, fork: Fork) -> None:
 
 
 def _abort_child(engine: Engine, child: Frame, fork: Fork) -> None:
+    fork.halted[child.index] = child, child.phase
     if child.work is not None:
         abort(engine, child.work)
         child.run.forget(child.work.key)

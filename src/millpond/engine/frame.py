@@ -240,7 +240,9 @@ class Fork:
         "done",
         "failed",
         "frame",
+        "gaps",
         "given",
+        "halted",
         "is_map",
         "key",
         "limit",
@@ -259,6 +261,8 @@ class Fork:
         self.spread: Spread | None = None  # where each item is a child execution
         self.next = 0
         self.live: dict[int, Frame] = {}
+        self.halted: dict[int, tuple[Frame, Phase]] = {}  # failed or aborted, as they were: for a redrive
+        self.gaps: deque[int] = deque()  # to be started before `next`, after a redrive
 
     def program(self, index: int) -> Program:
         """The machine of one branch or item."""
@@ -305,7 +309,7 @@ class Run:
 
     def token(self, frame: Frame) -> Token:
         """The task token of the frame's present attempt."""
-        visit = frame.ledger.ordinal << 32 | frame.entered
+        visit = self.start.redrive_count << 64 | frame.ledger.ordinal << 32 | frame.entered
         return mint_token(self.start.secret, self.start.execution, visit, frame.tries)
 
     def key(self) -> int:

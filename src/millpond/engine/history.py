@@ -73,8 +73,8 @@ SHAPES: Mapping[str, _Shape] = {
 }
 """Types without an entry (LambdaFunctionStarted, MapStateSucceeded, ParallelStateStarted, ...) have no details."""
 
-_ALWAYS = frozenset({"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"})
-"""These show their details member even when it is empty."""
+ENDS = frozenset({"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"})
+"""How an execution ends that may be redriven. These show their details member even when it is empty."""
 
 
 def shape_of(kind: str) -> _Shape | None:
@@ -108,7 +108,7 @@ def to_aws(event: Event, *, include_execution_data: bool = True) -> dict[str, Js
             details[f"{shape.payload}Details"] = {"truncated": False}
     if event.more:
         details.update(event.more)
-    if details or event.type in _ALWAYS:
+    if details or event.type in ENDS:
         shown[shape.member] = details
     return shown
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from millpond.asl.model import ABSENT, Json, Machine, Succeed
 from millpond.asl.paths import EvaluationError
-from millpond.engine import forks, tasks
+from millpond.engine import forks, redrive, tasks
 from millpond.engine.doors import Batch, Clock, Ended, Phase, Snapshot, Start, Status, Store, TaskCall, Tasks, Token
 from millpond.engine.failure import (
     DATA_LIMIT,
@@ -102,6 +102,10 @@ class Engine:
         """Begin an execution. An ARN that already runs is left alone."""
         self._post(lambda: self._begin(start))
 
+    def redrive(self, snapshot: Snapshot) -> None:
+        """Go on with an execution that did not succeed; the host has made its own row durable before."""
+        self._post(lambda: self._redrive(snapshot))
+
     def stop(self, execution: str, error: str | None = None, cause: str | None = None) -> None:
         """StopExecution: ABORTED; running tasks get Tasks.stop."""
         self._post(lambda: self._stop(execution, error, cause))
@@ -170,8 +174,11 @@ class Engine:
             del self._runs[snapshot.start.execution]
             raise
         self._watch(run)
-        for frame in rebuilt:
-            self._revive(frame)
+        if snapshot.over:
+            self._guarded(run, lambda: redrive.resume(self, run, rebuilt))
+        else:
+            for frame in rebuilt:
+                self._revive(frame)
         self.changed(run)
 
     def next_timer(self) -> float | None:
@@ -318,8 +325,18 @@ class Engine:
         if run.start.express:
             limit = min(limit or EXPRESS_SECONDS, EXPRESS_SECONDS)
         if limit is not None:
-            left = run.start.started_at + limit - self.clock.now()
+            left = (run.start.redriven_at or run.start.started_at) + limit - self.clock.now()
             run.deadline = self.arm(run, None, "execution", max(0.0, left))
+
+    def _redrive(self, snapshot: Snapshot) -> None:
+        if snapshot.start.execution in self._runs:
+            return
+        try:
+            self.restore(snapshot)
+        except ValueError as damage:
+            run = self._new_run(snapshot.start)
+            run.ledger.last_id, run.ledger.last_at = snapshot.last_event, snapshot.last_at
+            self.end(run, "FAILED", snapshot.last_event, error=RUNTIME, cause=str(damage))
 
     def _stop(self, execution: str, error: str | None, cause: str | None) -> None:
         run = self._runs.get(execution)
@@ -347,7 +364,7 @@ class Engine:
         error: str | None = None,
         cause: str | None = None,
     ) -> None:
-        """Write the terminal event, drop every frame and stop every task."""
+        """Write the terminal event and stop every task; the frames are dropped, or shelved for a redrive."""
         run.ended = run.ledger.closed = True
         kind = {
             "SUCCEEDED": "ExecutionSucceeded",
@@ -361,7 +378,9 @@ class Engine:
         run.batch.ended = Ended(status=status, at=run.ledger.last_at, output=output, error=error, cause=cause)
         if run.deadline is not None:
             run.deadline.cancel()
-        if run.root is not None:
+        if status != "SUCCEEDED" and not run.start.express:
+            redrive.shelve(self, run)
+        elif run.root is not None:
             self.drop(run.root)
         self._runs.pop(run.start.execution, None)
         self.changed(run)
@@ -506,6 +525,8 @@ class Engine:
         """The state failed: retry it, catch it, or fail the machine that it is in."""
         if isinstance(failure, EvaluationError):
             failure = StateFailed(failure.error, failure.cause, evaluated=True, location=failure.location)
+        if frame.phase == "enter":
+            frame.phase = "again"  # a redrive does not enter it a second time
         failure = failure.placed(frame.node.name, frame.entered)
         if failure.evaluated and failure.error == QUERY:
             self._evaluation_failed(frame, failure)

@@ -6,8 +6,8 @@ import json
 from typing import cast
 
 from millpond.asl.model import Json
-from millpond.engine.doors import Snapshot
-from millpond.engine.forks import FAILED_ITEM, stand_alone
+from millpond.engine.doors import ItemRow, Snapshot
+from millpond.engine.forks import AGAIN_ITEM, FAILED_ITEM, stand_alone
 from millpond.engine.frame import Fork, Frame, Phase, Row, Run, Spread, TaskState
 from millpond.engine.node import Call
 from millpond.engine.tasks import call_of
@@ -33,17 +33,26 @@ def rebuild(run: Run, snapshot: Snapshot) -> list[Frame]:
     for item in snapshot.items:
         fork = forks.get(item.fork)
         if fork is not None:
-            if item.text == FAILED_ITEM:
-                fork.failed += 1
-            else:
-                fork.results[item.index] = cast("Json", json.loads(item.text))
-            fork.done += 1
-            fork.next = max(fork.next, item.index + 1)
+            _item(fork, item, redriven=snapshot.over)
     roots = [frame for frame in frames.values() if frame.fork is None]
     if len(roots) != 1:
         raise ValueError(f"{run.start.execution}: {len(roots)} root frames in the store")
     run.root = roots[0]
     return list(frames.values())
+
+
+def _item(fork: Fork, item: ItemRow, *, redriven: bool) -> None:
+    """A finished item; a borne failure counts as one until a redrive begins it again."""
+    fork.next = max(fork.next, item.index + 1)
+    if item.text == AGAIN_ITEM or (redriven and item.text == FAILED_ITEM):
+        if item.index not in fork.live:
+            fork.gaps.append(item.index)
+        return
+    if item.text == FAILED_ITEM:
+        fork.failed += 1
+    else:
+        fork.results[item.index] = cast("Json", json.loads(item.text))
+    fork.done += 1
 
 
 def _fork(key: int, row: Row, frames: dict[int, Frame]) -> Fork:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from millpond.asl.model import Json
 from millpond.engine.doors import Batch, Ended, Event, FrameRow, ItemRow, Snapshot, Start, TaskCall, Token
+from millpond.engine.history import ENDS
 from millpond.engine.run import Engine
 from millpond.errors import MillpondError
 
@@ -214,8 +215,9 @@ class MemoryStore:
             self.items[batch.execution] = [item for item in items if item.fork not in gone]
         if batch.ended is not None:
             self.ended[batch.execution] = batch.ended
-            frames.clear()
-            self.items[batch.execution] = []
+            if batch.ended.status == "SUCCEEDED":
+                frames.clear()
+                self.items[batch.execution] = []
 
     def barrier(self) -> None:
         self.barriers += 1
@@ -224,12 +226,14 @@ class MemoryStore:
         """The execution as `Engine.restore` wants it."""
         events = self.events.get(start.execution, [])
         last = events[-1] if events else None
+        items = {(item.fork, item.index): item for item in self.items.get(start.execution, [])}
         return Snapshot(
             start,
             last.id if last else 0,
             last.at if last else start.started_at,
             list(self.frames.get(start.execution, {}).values()),
-            list(self.items.get(start.execution, [])),
+            list(items.values()),
+            over=last is not None and last.type in ENDS,
         )
 
 

@@ -4,7 +4,7 @@
 tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `journal` logs. One loop thread drives the
 engine; operations only send it messages and read the store. After a kill, `start` puts every running execution back.
 
-Not carried yet, and refused: redrive, map runs, TestState. Tracing and customer keys are kept and shown, nothing more.
+Not carried yet, and refused: map runs, TestState. Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_YET = ("RedriveExecution", "DescribeMapRun", "ListMapRuns", "UpdateMapRun", "TestState")
+NOT_YET = ("DescribeMapRun", "ListMapRuns", "UpdateMapRun", "TestState")
 
 
 class RealClock:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 MOST_BYTES = 262_144
 SYNC_SECONDS = 300.0
 DEEPEST_INPUT = 900
+REDRIVABLE_SECONDS = 14 * 86_400.0
+REDRIVE_TOKEN_SECONDS = 900.0
+REDRIVE_TOKENS = 10
+LAST_EVENT = 24_999
 
 
 class _Waiter:
@@ -55,6 +59,7 @@ class Executions:
             "StartExecution": self.start,
             "StartSyncExecution": self.start_sync,
             "StopExecution": self.stop,
+            "RedriveExecution": self.redrive,
             "DescribeExecution": self.describe,
             "DescribeStateMachineForExecution": self.describe_machine,
             "ListExecutions": self.list_executions,
@@ -198,7 +203,7 @@ class Executions:
     def _snapshot(self, row: sqlite3.Row) -> Snapshot:
         self.records.remember(row["arn"], row["n"])
         revision = self.machines.revision(row["machine"], row["revision"])
-        self.journal.follow(row["arn"], row["machine"].rpartition(":")[2], revision["logging"])
+        self.journal.follow(row["arn"], row["machine"].rpartition(":")[2], revision["logging"], row["redrives"])
         start = Start(
             execution=row["arn"],
             name=row["name"],
@@ -223,7 +228,57 @@ class Executions:
             last_at=at,
             frames=self.records.frames(row["n"]),
             items=self.records.items(row["n"]),
+            over=self.records.over(row["n"]),
         )
+
+    # Redriving ------------------------------------------------------------------------------------------------------
+
+    def redrive(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        """Go on with an execution that did not succeed, where it stopped. Its row says RUNNING before the engine does
+        anything, so that a redrive which was answered outlives a kill."""
+        arn, token = params["executionArn"], params.get("clientToken")
+        if ":express:" in arn:
+            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+        n, now = self.row(arn)["n"], self.endpoint.clock.now()
+        with self.store.write() as db:
+            seen = db.execute(
+                "SELECT token, at FROM states_redrives WHERE n = ? ORDER BY count DESC LIMIT ?", (n, REDRIVE_TOKENS)
+            ).fetchall()
+            for earlier in seen:
+                if token is not None and earlier["token"] == token and now - earlier["at"] < REDRIVE_TOKEN_SECONDS:
+                    return {"redriveDate": earlier["at"]}
+            row = db.execute("SELECT * FROM states_executions WHERE n = ?", (n,)).fetchone()
+            reason = self._not_redrivable(row)
+            if reason is not None:
+                raise AwsError("ExecutionNotRedrivable", reason)
+            db.execute("INSERT INTO states_redrives VALUES (?, ?, ?, ?)", (n, row["redrives"] + 1, token, now))
+            db.execute(
+                "UPDATE states_executions SET status = 'RUNNING', stopped = NULL, error = NULL, cause = NULL,"
+                " redrives = redrives + 1, redriven = ? WHERE n = ?",
+                (now, n),
+            )
+        self.engine.redrive(self._snapshot(self.row(arn)))
+        return {"redriveDate": now}
+
+    def _not_redrivable(self, row: sqlite3.Row) -> str | None:
+        """Why an execution cannot be redriven, in AWS's words; None: it can."""
+        if row["status"] in ("RUNNING", "SUCCEEDED"):
+            return f"Execution is {row['status']} and cannot be redriven"
+        if self.store.one("SELECT 1 FROM states_machines WHERE arn = ?", (row["machine"],)) is None:
+            return "State machine is in DELETING status"
+        if self.endpoint.clock.now() - row["stopped"] > REDRIVABLE_SECONDS:
+            return "Execution redrivable period exceeded"
+        if self.records.last_event(row["n"])[0] >= LAST_EVENT:
+            return "Execution history event limit exceeded"
+        if not self.records.resumable(row["n"]):
+            return "Execution was started before the launch of RedriveExecution"
+        return None
+
+    def _redrivable(self, row: sqlite3.Row) -> dict[str, str]:
+        reason = self._not_redrivable(row)
+        if reason is None:
+            return {"redriveStatus": "REDRIVABLE"}
+        return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
 
     # Looking and stopping -------------------------------------------------------------------------------------------
 
@@ -259,7 +314,7 @@ class Executions:
             "status": row["status"],
             "startDate": row["started"],
             "redriveCount": row["redrives"],
-            **_redrivable(row),
+            **self._redrivable(row),
         }
         optional = {
             "stopDate": row["stopped"],
@@ -360,20 +415,6 @@ def _wrong_type() -> AwsError:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _redrivable(row: sqlite3.Row) -> dict[str, str]:
-    if row["status"] == "RUNNING":
-        return {
-            "redriveStatus": "NOT_REDRIVABLE",
-            "redriveStatusReason": "Execution is RUNNING and cannot be redriven",
-        }
-    if row["status"] == "SUCCEEDED":
-        return {
-            "redriveStatus": "NOT_REDRIVABLE",
-            "redriveStatusReason": "Execution is SUCCEEDED and cannot be redriven",
-        }
-    return {"redriveStatus": "REDRIVABLE"}
 
 
 def _listed(row: sqlite3.Row) -> dict[str, Any]:

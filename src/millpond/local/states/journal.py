@@ -31,6 +31,7 @@ class _Followed:
     stream: str
     level: str
     data: bool
+    redrives: int
 
 
 class Journal:
@@ -40,8 +41,8 @@ class Journal:
         self.endpoint = endpoint
         self._followed: dict[str, _Followed] = {}
 
-    def follow(self, execution: str, machine: str, configuration: str | None) -> None:
-        """An execution begins (or goes on after a restart): does its machine log?"""
+    def follow(self, execution: str, machine: str, configuration: str | None, redrives: int = 0) -> None:
+        """An execution begins (or goes on after a restart or redrive): does its machine log?"""
         asked: Mapping[str, Any] = json.loads(configuration) if configuration else {}
         if asked.get("level", "OFF") == "OFF" or "logs" not in self.endpoint.services:
             return
@@ -49,7 +50,8 @@ class Journal:
         group = arn.removesuffix(":*").partition(":log-group:")[2]
         day = datetime.now(UTC).strftime("%Y-%m-%d-%H-%M")
         stream = f"states/{machine}/{day}/{secrets.token_hex(4)}"
-        self._followed[execution] = _Followed(group, stream, asked["level"], bool(asked.get("includeExecutionData")))
+        data = bool(asked.get("includeExecutionData"))
+        self._followed[execution] = _Followed(group, stream, asked["level"], data, redrives)
 
     def write(self, batch: Batch) -> None:
         """Log what happened in one slice of an execution."""
@@ -79,7 +81,7 @@ class Journal:
                 "id": str(event.id),
                 "type": event.type,
                 "details": details,
-                "redrive_count": "0",
+                "redrive_count": str(followed.redrives),
                 "previous_event_id": str(event.previous),
                 "event_timestamp": str(int(event.at * 1000)),
                 "execution_arn": execution,

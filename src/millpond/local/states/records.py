@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millpond.engine.doors import Batch, Event, FrameRow, ItemRow
+from millpond.engine.history import ENDS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,6 +63,9 @@ CREATE TABLE IF NOT EXISTS states_tasks (
     token TEXT PRIMARY KEY, n INTEGER NOT NULL, intent REAL, handle TEXT, outcome TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS states_tasks_of ON states_tasks (n);
+CREATE TABLE IF NOT EXISTS states_redrives (
+    n INTEGER NOT NULL, count INTEGER NOT NULL, token TEXT, at REAL NOT NULL, PRIMARY KEY (n, count)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states_activities (
     arn TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, tags TEXT NOT NULL
 );
@@ -134,12 +138,13 @@ class Records:
         ended = batch.ended
         assert ended is not None
         self._numbers.pop(batch.execution, None)
+        over = ("frames", "items", "tasks") if ended.status == "SUCCEEDED" else ("tasks",)  # the rest: for a redrive
         return [
             (
                 "UPDATE states_executions SET status = ?, stopped = ?, output = ?, error = ?, cause = ? WHERE n = ?",
                 (ended.status, ended.at, ended.output, ended.error, ended.cause, n),
             ),
-            *((f"DELETE FROM states_{table} WHERE n = ?", (n,)) for table in ("frames", "items", "tasks")),
+            *((f"DELETE FROM states_{table} WHERE n = ?", (n,)) for table in over),
         ]
 
     def barrier(self) -> None:
@@ -160,6 +165,15 @@ class Records:
         """Id and time of the last stored event; (0, 0.0) when there is none."""
         row = self.store.one("SELECT id, at FROM states_events WHERE n = ? ORDER BY id DESC LIMIT 1", (n,))
         return (row["id"], row["at"]) if row else (0, 0.0)
+
+    def over(self, n: int) -> bool:
+        """Does its history end with an end? Then, where the execution is RUNNING, it has yet to be redriven."""
+        row = self.store.one("SELECT type FROM states_events WHERE n = ? ORDER BY id DESC LIMIT 1", (n,))
+        return row is not None and row["type"] in ENDS
+
+    def resumable(self, n: int) -> bool:
+        """Are the frames there that a redrive goes on from?"""
+        return self.store.one("SELECT 1 FROM states_frames WHERE n = ? LIMIT 1", (n,)) is not None
 
     def events(self, n: int, *, after: int, limit: int, reverse: bool) -> list[Event]:
         """A page of events: those behind id `after` in the wanted direction; `after` 0 begins."""
