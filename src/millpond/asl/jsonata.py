@@ -217,7 +217,8 @@ def _general(text: str) -> _Evaluate:
 def _keys_of_input(text: str) -> frozenset[str] | None:
     """The only keys of the input that an expression can reach, or None when it may reach all."""
     keys = frozenset(_INPUT.findall(text))
-    reaches_all = "" in keys or "%" in text or len(_INPUT.findall(text)) != len(re.findall(r"\binput\b", text))
+    bare = "" in _STATES.findall(text)  # `$states` itself, or `$states.*`
+    reaches_all = bare or "" in keys or "%" in text or len(_INPUT.findall(text)) != len(re.findall(r"\binput\b", text))
     return None if reaches_all else keys
 
 

@@ -117,3 +117,10 @@ def test_from_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert results == [5] * 8
+
+
+@pytest.mark.parametrize("expression", ["{% $states %}", "{% $lookup($states, 'input') %}", "{% $merge([$states]) %}"])
+def test_states_itself_has_the_whole_input(expression: str) -> None:
+    value = jsonata.template(expression, "Output")(SCOPE)
+    assert isinstance(value, dict)
+    assert value.get("input", value) == SCOPE.input
