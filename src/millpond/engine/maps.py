@@ -52,7 +52,7 @@ def inline_or_distributed(state: Map, is_jsonata: bool) -> Callable[[Frame], Spl
     refuse(state)
     items = _items_jsonata(state) if is_jsonata else _items(state)
     read = None if is_jsonata else input_path(state.input_path)
-    limit = _limit(state, "MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
+    limit = concurrency(state)
     most = DISTRIBUTED_CONCURRENCY if state.mode == "DISTRIBUTED" else INLINE_CONCURRENCY
     batch = None if state.item_batcher is None else _batching(state, state.item_batcher, is_jsonata)
 
@@ -178,6 +178,11 @@ def _integer_at(read: Compiled, path: str, field: str) -> Callable[[Frame], int]
 def _not_a(kind: str, value: Json, path: str, field: str) -> StateFailed:
     shown = value if isinstance(value, str) else paths.compact(value)
     return runtime(f'The {field}Path field refers to value "{shown}" which is not a valid {kind}: {path}')
+
+
+def concurrency(state: Map) -> Callable[[Frame], int]:
+    """MaxConcurrency; 0 where none is given."""
+    return _limit(state, "MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
 
 
 def tolerance(state: Map, is_jsonata: bool) -> Tolerance:

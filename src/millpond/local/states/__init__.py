@@ -1,10 +1,11 @@
 """Step Functions: the service around the engine.
 
 `machines` keeps definitions, `executions` starts and shows them, `records` is the engine's store, `work` makes its
-tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `journal` logs. One loop thread drives the
-engine; operations only send it messages and read the store. After a kill, `start` puts every running execution back.
+tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `journal` logs, `trials` tests single states.
+One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start` puts
+every running execution back.
 
-Not carried yet, and refused: map runs, TestState. Tracing and customer keys are kept and shown, nothing more.
+Not carried yet, and refused: map runs. Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
 from millpond.local.states.records import SCHEMA, Records
+from millpond.local.states.trials import Trials
 from millpond.local.states.work import Worker
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_YET = ("DescribeMapRun", "ListMapRuns", "UpdateMapRun", "TestState")
+NOT_YET = ("DescribeMapRun", "ListMapRuns", "UpdateMapRun")
 
 
 class RealClock:
@@ -67,6 +69,7 @@ class States:
         self.executions = Executions(endpoint, self.machines, self.records, self.journal)
         self.callbacks = Callbacks(endpoint, self.records)
         self.worker = Worker(endpoint, self.records)
+        self.trials = Trials(endpoint)
         self._wakeup = threading.Event()
         self._closing = False
         self.engine = Engine(
@@ -87,6 +90,7 @@ class States:
             **self.machines.operations(),
             **self.executions.operations(),
             **self.callbacks.operations(),
+            **self.trials.operations(),
             "TagResource": self.tag,
             "UntagResource": self.untag,
             "ListTagsForResource": self.list_tags,
@@ -102,6 +106,7 @@ class States:
         self._closing = True
         self._wakeup.set()
         self.callbacks.close()
+        self.trials.close()
         self.worker.close()
         if self._loop.is_alive():
             self._loop.join(timeout=10)
