@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from millpond.asl import from_json
-from millpond.engine import Engine, Start, TaskCall
+from millpond.engine import Batch, Engine, Start, TaskCall
+from millpond.engine import run as loop
 from millpond.testing import FakeClock, MemoryStore
 from millpond.testing.simulation import start_of
 
@@ -247,3 +249,74 @@ def test_a_kill_during_a_redriven_map_loses_nothing() -> None:
     assert not again.over
     bench.engine.restore(again)
     assert bench.run()[:2] == ("SUCCEEDED", '["Copy:1","Copy:2","Copy:3"]')
+
+
+class Crash(BaseException):
+    """kill -9."""
+
+
+class Fused(MemoryStore):
+    """Crashes right before or right after the k-th batch; 0: never."""
+
+    def __init__(self, before: MemoryStore, at: int) -> None:
+        super().__init__()
+        self.events, self.frames, self.items, self.ended = deepcopy(
+            (before.events, before.frames, before.items, before.ended)
+        )
+        self.at, self.points = at, 0
+
+    def append(self, batch: Batch) -> None:
+        self.burn()
+        super().append(batch)
+        self.burn()
+
+    def burn(self) -> None:
+        self.points += 1
+        if self.points == self.at:
+            raise Crash
+
+
+def crashing_redrive(bench: Bench, at: int) -> tuple[Fused, list[str]]:
+    store = Fused(bench.store, at)
+    start = replace(bench.begin, redrive_count=1, redriven_at=bench.clock.now())
+    arn = start.execution
+    del store.ended[arn]
+    workers = Workers()
+    for _ in range(3):
+        engine = workers.engine = Engine(bench.clock, workers, store)
+        engine.restore(store.snapshot(start))
+        try:
+            engine.run_until_idle()
+        except Crash:
+            if arn not in store.ended:
+                continue
+        break
+    return store, workers.calls
+
+
+@pytest.mark.parametrize("mode", ["INLINE", "DISTRIBUTED"])
+def test_a_kill_at_every_batch_of_a_redrive(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SLICE", 1)
+    branches = [machine(call(name, Next=f"{name}2") | call(f"{name}2", End=True)) for name in ("L", "R")]
+    processor = machine({"Both": {"Type": "Parallel", "Branches": branches, "End": True}})
+    if mode == "DISTRIBUTED":
+        processor["ProcessorConfig"] = {"Mode": mode, "ExecutionType": "STANDARD"}
+    each = {"Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 2, "End": True}
+    if mode == "DISTRIBUTED":
+        each["ToleratedFailureCount"] = 1
+    bench = Bench(machine({"Each": each}), [1, 2, 3, 4])
+    bench.workers.broken = {"R2:R:2", "L:3"}
+    assert bench.first()[0] == "FAILED"
+    calm, calls = crashing_redrive(bench, 0)
+    (output,) = {end.output for end in calm.ended.values()}
+    assert output == "[" + ",".join(f'["L2:L:{n}","R2:R:{n}"]' for n in (1, 2, 3, 4)) + "]"
+    assert not {"L:1", "R:1"} & set(calls)
+    assert calm.points > 10
+    for point in range(1, calm.points + 1):
+        store, calls = crashing_redrive(bench, point)
+        (end,) = store.ended.values()
+        assert (point, end.status, end.output) == (point, "SUCCEEDED", output)
+        assert not {"L:1", "R:1"} & set(calls), point
+        (events,) = store.events.values()
+        assert [event.id for event in events] == list(range(1, len(events) + 1)), point
+        assert [event.type for event in events].count("ExecutionRedriven") == 1, point
