@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import time
@@ -235,6 +236,23 @@ def test_csv_by_its_serde(lake: Lake) -> None:
     assert lake.rows("SELECT * FROM opened ORDER BY 1") == [["1", "a;b"], ["2", 'c "d"']]
 
 
+def test_csv_with_escapes(lake: Lake) -> None:
+    def stored(key: str, body: bytes, name: str, serde: str, **parameters: str) -> None:
+        lake.s3.put_object(Bucket="lake", Key=key, Body=body)
+        info = {"SerializationLibrary": f"org.apache.hadoop.hive.serde2.{serde}", "Parameters": parameters}
+        storage = {"InputFormat": "org.apache.hadoop.mapred.TextInputFormat", "OutputFormat": "x", "SerdeInfo": info}
+        lake.table(name, {"id": "string", "text": "string"}, f"s3://lake/{key.rpartition('/')[0]}/", storage=storage)
+
+    lazy = {"field.delim": ",", "escape.delim": "\\"}  # what awswrangler registers for the CSV that it writes
+    stored("lazyesc/a.csv", b'1,c \\"q\\"\\, x\n2,\\N\n', "lazy_escaped", "lazy.LazySimpleSerDe", **lazy)
+    assert lake.rows("SELECT * FROM lazy_escaped ORDER BY 1") == [["1", 'c "q", x'], ["2", None]]
+    stored("openesc/a.csv", b'1,"a \\"b\\", \\"\\""\n', "open_escaped", "OpenCSVSerde")
+    assert lake.rows("SELECT * FROM open_escaped") == [["1", 'a "b", ""']]
+    doubled = gzip.compress(b'1,"c ""d"", e"\n')  # as pandas writes it; escapeChar as AWS's examples give it
+    stored("opendbl/a.csv.gz", doubled, "open_doubled", "OpenCSVSerde", escapeChar="\\")
+    assert lake.rows("SELECT * FROM open_doubled") == [["1", 'c "d", e']]
+
+
 def test_json_in_any_case(lake: Lake) -> None:
     lines = [{"Area": "York", "Total": 3, "Tags": ["a", "b"]}, {"Area": None, "Total": None}, {"AREA": "Bath"}]
     body = "\n".join(map(json.dumps, lines)).encode()
@@ -338,6 +356,7 @@ def test_views_are_expanded_with_their_own_names(lake: Lake) -> None:
     assert lake.rows(
         "SELECT count(number) FROM big", QueryExecutionContext={"Database": "default"} | {"Database": "shop"}
     ) == [["3"]]
+    assert lake.rows("SELECT count(number) FROM big", QueryExecutionContext={"Database": "`shop`"}) == [["3"]]
     assert lake.rows("SELECT b.number FROM shop.big AS b ORDER BY 1 LIMIT 1") == [["10"]]
     assert lake.rows("SHOW VIEWS") == [["big"]]
     assert lake.reason("CREATE VIEW big AS SELECT 1 AS a").startswith("TABLE_ALREADY_EXISTS")

@@ -272,9 +272,9 @@ def reading(holder: dict[str, Any], shown: str) -> tuple[str, dict[str, Any]]:
             delimiter = given.get("field.delim") or given.get("serialization.format") or "\x01"
             null = given.get("serialization.null.format", "\\N")
             return "csv", {"delimiter": "\x01" if delimiter == "1" else delimiter, "null": null, "quote": "",
-                           "escape": "", "skip": skipped(parameters, given)}  # fmt: skip
+                           "escape": given.get("escape.delim", "")[:1], "skip": skipped(parameters, given)}  # fmt: skip
         case "opencsv":
-            quote, escape = given.get("quoteChar") or '"', given.get("escapeChar") or '"'
+            quote, escape = given.get("quoteChar") or '"', given.get("escapeChar") or "\\"
             return "csv", {"delimiter": given.get("separatorChar") or ",", "quote": quote, "strict": True,
                            "escape": escape, "skip": skipped(parameters, given)}  # fmt: skip
     raise QueryFailure("HIVE_UNSUPPORTED_FORMAT", f"Unable to create input format {library or '(no SerDe)'} of {shown}")

@@ -90,7 +90,8 @@ class Run:
     ) -> None:
         self.endpoint, self.workgroups, self.with_worker = endpoint, workgroups, with_worker
         self.body, self.id = body, body["QueryExecutionId"]
-        self.database = (body["QueryExecutionContext"].get("Database") or "default").lower()
+        # awswrangler quotes the database as Hive does, and Athena lets it.
+        self.database = (body["QueryExecutionContext"].get("Database") or "default").strip("`").lower()
         self.location = body["ResultConfiguration"]["OutputLocation"]
         self.at = body["Status"]["SubmissionDateTime"]
 

@@ -13,6 +13,7 @@ A plan: `tables` (views over exact files, columns and types of the catalog), `sq
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
 import os
 import re
@@ -218,16 +219,26 @@ def orc(con: Connection, table: dict[str, Any], files: list[str], number: int) -
 def delimited(table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
     """Text by position. LazySimpleSerDe makes NULL of what it cannot read; OpenCSVSerde fails."""
     o = table["options"]
+    escape = o.get("escape") or ""
+    if o.get("strict") and not any(holds(file, escape.encode()) for file in files):
+        escape = o["quote"]  # OpenCSV reads a doubled quote, too; DuckDB knows one way at a time
     columns = ", ".join(f"'x{i}': 'VARCHAR'" for i in range(max(1, len(table["columns"]))))
     null = f"nullstr={lit(o['null'])}, " if o.get("null") else ""
     source = (
         f"read_csv({listing(files)}, auto_detect=false, header=false, skip={int(o.get('skip') or 0)}, "
-        f"delim={lit(o['delimiter'])}, quote={lit(o.get('quote') or '')}, escape={lit(o.get('escape') or '')}, {null}"
+        f"delim={lit(o['delimiter'])}, quote={lit(o.get('quote') or '')}, escape={lit(escape)}, {null}"
         f"null_padding=true, strict_mode=false, max_line_size=33554432, filename='file name', hive_partitioning=false, "
         f"columns={{{columns}}})"
     )
     strict = bool(o.get("strict"))
     return source, [parsed(f"x{i}", c, strict, i) for i, c in enumerate(table["columns"])]
+
+
+def holds(file: str, wanted: bytes) -> bool:
+    """Whether a text file, as it is or packed, has this byte."""
+    unpack: Callable[..., Any] = gzip.open if file.endswith(".gz") else open
+    with unpack(file, "rb") as stream:
+        return any(wanted in block for block in iter(lambda: stream.read(1 << 20), b""))
 
 
 def parsed(sql: str, column: dict[str, Any], strict: bool, number: int) -> str:
