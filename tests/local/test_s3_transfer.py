@@ -223,6 +223,10 @@ def test_presigned(s3: Any, signer: Any, bucket: str) -> None:
         assert (answer.read(), answer.headers["content-type"]) == (b"body", "text/x")
     status, answer = send(url.replace("a%20b", "a%20c"))
     assert (status, b"SignatureDoesNotMatch" in answer) == (403, True)
+    url = presigned(s3, "put_object", bucket, "typed", ContentType="text/csv")  # Signature Version 2
+    assert "&content-type=" in url
+    assert send(url, "PUT", b"a,b", **{"Content-Type": "text/csv"}) == (200, b"")
+    assert s3.head_object(Bucket=bucket, Key="typed")["ContentType"] == "text/csv"
 
 
 def test_chunked_transfer(s3: Any, signer: Any, bucket: str) -> None:
