@@ -18,6 +18,7 @@ TRUST = {
 }
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 OTHER = {**POLICY, "Id": "other"}
+OLD = {"Statement": POLICY["Statement"]}  # as SAM's policy templates
 
 
 def att(name: str, attribute: str = "Arn") -> dict[str, Any]:
@@ -31,7 +32,13 @@ def ref(name: str) -> dict[str, str]:
 STORAGE = {"Columns": [{"Name": "a", "Type": "int"}], "Location": "s3://x/"}
 MACHINE = {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}
 BASIS: dict[str, Any] = {
-    "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
+    "Role": {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "AssumeRolePolicyDocument": TRUST,
+            "Policies": [{"PolicyName": "inline", "PolicyDocument": OLD}],
+        },
+    },
     "B": {"Type": "AWS::S3::Bucket"},
     "Q": {"Type": "AWS::SQS::Queue"},
     "T": {"Type": "AWS::SNS::Topic"},
@@ -95,7 +102,7 @@ PREPARED = {"StatementName": "ps", "WorkGroup": "primary", "QueryStatement": "se
 TYPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("AWS::S3::BucketPolicy", {"Bucket": ref("B"), "PolicyDocument": POLICY}, {"PolicyDocument": OTHER}),
     ("AWS::S3::Bucket", CONFIGURED, {"VersioningConfiguration": {"Status": "Suspended"}, "Tags": []}),
-    ("AWS::IAM::Policy", {"PolicyName": "p", "PolicyDocument": POLICY, "Roles": [ref("Role")]}, {"PolicyName": "p2"}),
+    ("AWS::IAM::Policy", {"PolicyName": "p", "PolicyDocument": OLD, "Roles": [ref("Role")]}, {"PolicyName": "p2"}),
     ("AWS::IAM::ManagedPolicy", {"PolicyDocument": POLICY, "Roles": [ref("Role")]}, {"PolicyDocument": OTHER}),
     ("AWS::IAM::InstanceProfile", {"Roles": [ref("Role")]}, {"Roles": []}),
     ("AWS::Glue::Partition", PARTITION, {"PartitionInput": {**PARTITION["PartitionInput"], "Parameters": {"a": "b"}}}),

@@ -47,8 +47,13 @@ def _policies(task: Task) -> None:
         if item["PolicyName"] not in wanted:
             call(task, "iam", "delete_role_policy", {**role, "PolicyName": item["PolicyName"]})
     for name, item in wanted.items():
-        text = document(item["PolicyDocument"])
+        text = inline(item["PolicyDocument"])
         call(task, "iam", "put_role_policy", {**role, "PolicyName": name, "PolicyDocument": text})
+
+
+def inline(policy: Any) -> str:
+    """An inline policy as text. SAM's policy templates have no Version, which AWS takes and the library behind not."""
+    return document({"Version": "2012-10-17"} | policy if isinstance(policy, dict) else policy)
 
 
 def update_role(task: Task) -> None:
@@ -94,7 +99,7 @@ def _holders(properties: Properties) -> set[tuple[str, str]]:
 
 
 def _put_inline(task: Task) -> None:
-    name, text = task.properties["PolicyName"], document(task.properties["PolicyDocument"])
+    name, text = task.properties["PolicyName"], inline(task.properties["PolicyDocument"])
     renamed = task.old.get("PolicyName", name) != name
     for kind, holder in _holders(task.properties):
         noun, key = HOLDERS[kind]
