@@ -35,6 +35,8 @@ KNOWN = """
 ## Known differences
 
 Step Functions: where a recorded answer of AWS differs is listed with the integrations below.
+A redrive begins a failure that a distributed Map had borne at the item's first state. TestState's refusals that no
+recording shows have words of ours; a Map Run's items cannot be counted or listed.
 
 IAM: roles are kept and their keys told apart, but policies are not evaluated: a call that AWS denies succeeds here.
 

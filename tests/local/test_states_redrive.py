@@ -172,3 +172,55 @@ def test_an_answered_redrive_outlives_a_kill(process: Any) -> None:
     events = sfn.get_execution_history(executionArn=execution)["events"]
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     assert sum(event["type"] == "ExecutionRedriven" for event in events) == 1
+
+
+def test_map_runs_are_listed_and_reopened_by_a_redrive(sfn: Any) -> None:
+    activity = sfn.create_activity(name=f"a-{uuid.uuid4()}")["activityArn"]
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+        "StartAt": "T",
+        "States": {"T": {"Type": "Task", "Resource": activity, "End": True}},
+    }
+    first = {"Type": "Map", "ItemProcessor": processor | {"StartAt": "P", "States": {"P": {"Type": "Succeed"}}}}
+    states = {
+        "Before": first | {"Label": "early", "ResultPath": "$[0]", "Next": "Each"},
+        "Each": {"Type": "Map", "Label": "each", "ItemProcessor": processor, "End": True},
+    }
+    machine = create(sfn, {"StartAt": "Before", "States": states})
+    execution = sfn.start_execution(stateMachineArn=machine, input="[1]")["executionArn"]
+    token = sfn.get_activity_task(activityArn=activity)["taskToken"]
+    early, each = sfn.list_map_runs(executionArn=execution)["mapRuns"]
+    assert (early["stateMachineArn"], each["stateMachineArn"]) == (f"{machine}/early", f"{machine}/each")
+    assert early["stopDate"] >= early["startDate"]
+    assert "stopDate" not in each
+    sfn.send_task_failure(taskToken=token, error="Boom")
+    assert ended(sfn, execution)["status"] == "FAILED"
+    (stopped,) = [run for run in sfn.list_map_runs(executionArn=execution)["mapRuns"] if run != early]
+    assert stopped["stopDate"] >= stopped["startDate"]
+    sfn.redrive_execution(executionArn=execution)
+    task = sfn.get_activity_task(activityArn=activity)
+    again = sfn.list_map_runs(executionArn=execution)["mapRuns"]
+    assert again == [early, each]
+    sfn.send_task_success(taskToken=task["taskToken"], output="1")
+    assert ended(sfn, execution)["status"] == "SUCCEEDED"
+    page = sfn.list_map_runs(executionArn=execution, maxResults=1)
+    assert page["mapRuns"] == [early]
+    (last,) = sfn.list_map_runs(executionArn=execution, nextToken=page["nextToken"])["mapRuns"]
+    assert last["stopDate"] > stopped["stopDate"]
+    assert refusal(sfn.list_map_runs, executionArn=execution, nextToken="forged")[0] == "InvalidToken"
+    assert refusal(sfn.list_map_runs, executionArn=f"{execution}x")[0] == "ExecutionDoesNotExist"
+    assert refusal(sfn.list_map_runs, executionArn="x")[0] == "InvalidArn"
+
+
+def test_a_map_run_ends_with_its_stopped_execution(sfn: Any) -> None:
+    wait = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}
+    processor = wait | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    definition = {"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": processor, "End": True}}}
+    execution = sfn.start_execution(stateMachineArn=create(sfn, definition), input="[1]")["executionArn"]
+    deadline = time.monotonic() + 30
+    while not sfn.list_map_runs(executionArn=execution)["mapRuns"]:
+        assert time.monotonic() < deadline
+    sfn.stop_execution(executionArn=execution)
+    seen = ended(sfn, execution)
+    (run,) = sfn.list_map_runs(executionArn=execution)["mapRuns"]
+    assert run["stopDate"] == seen["stopDate"]

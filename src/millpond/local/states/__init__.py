@@ -5,7 +5,7 @@ tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `jour
 One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start` puts
 every running execution back.
 
-Not carried yet, and refused: map runs. Tracing and customer keys are kept and shown, nothing more.
+Not carried yet, and refused: DescribeMapRun, UpdateMapRun. Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from millpond.local.states.callbacks import Callbacks
 from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
+from millpond.local.states.map_runs import MapRuns
 from millpond.local.states.records import SCHEMA, Records
 from millpond.local.states.trials import Trials
 from millpond.local.states.work import Worker
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_YET = ("DescribeMapRun", "ListMapRuns", "UpdateMapRun")
+NOT_YET = ("DescribeMapRun", "UpdateMapRun")
 
 
 class RealClock:
@@ -89,6 +90,7 @@ class States:
         return {
             **self.machines.operations(),
             **self.executions.operations(),
+            **MapRuns(self.executions).operations(),
             **self.callbacks.operations(),
             **self.trials.operations(),
             "TagResource": self.tag,
