@@ -135,9 +135,14 @@ class DynamicFrame:
                 _put(
                     targets,
                     target.replace("`", "") if "`" not in target else target,
-                    column.cast(glue_type(kind)) if kind else column,
+                    column.cast(glue_type(kind)) if kind and not self._is(column, kind) else column,
                 )
         return self._new(self._df.select(*(_nested(name, value) for name, value in targets.items())))
+
+    def _is(self, column: Column, kind: str) -> bool:
+        """Whether a column already is what a mapping calls just `array`, `struct` or `map`: Glue Studio does."""
+        bare = kind.strip().lower()
+        return bare in {"array", "struct", "map"} and self._df.select(column).schema[0].dataType.typeName() == bare
 
     def _at(self, path: str, case_sensitive: bool = True) -> Column | None:
         found = at(self._df, path)

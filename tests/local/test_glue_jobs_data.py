@@ -465,6 +465,8 @@ def test_transforms(shop: Workshop) -> None:
         show("mapping", ApplyMapping.apply(frame=frame, mappings=[
             ("id", "int", "id", "long"), ("inner.s", "string", "deep.word", "string"), ("none", "int", "none", "int"),
             ("amount", "double", "amount", "decimal(8,2)")]))
+        show("bare", ApplyMapping.apply(frame=frame, mappings=[
+            ("tags", "array", "numbers", "array"), ("inner", "struct", "inside", "struct")]))
         show("select", SelectFields.apply(frame, ["id", "inner.n"]))
         show("drop", DropFields.apply(frame, ["tags", "inner.n", "amount"]))
         show("rename", RenameField.apply(frame, "name", "title").select_fields(["title"]))
@@ -494,6 +496,7 @@ def test_transforms(shop: Workshop) -> None:
     out = shop.succeed("transforms")
     for line in (
         'mapping [\'id\', \'deep\', \'amount\'] [\'{"id": 1, "deep": {"word": "x"}, "amount": "1.50"}\'',
+        'bare [\'numbers\', \'inside\'] [\'{"numbers": [1, 2], "inside": {"n": 1, "s": "x"}}\'',
         "select ['id', 'inner'] ['{\"id\": 1, \"inner\": {\"n\": 1}}'",
         'drop [\'id\', \'name\', \'inner\'] [\'{"id": 1, "name": "a", "inner": {"s": "x"}}\'',
         "rename ['title'] ",
