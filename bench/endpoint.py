@@ -55,12 +55,6 @@ def key_of(data: Path) -> tuple[str, str] | None:
     return None
 
 
-def environment() -> dict[str, str]:
-    """Ours, where Python keeps its bytecode, as in an installation: without, the start is mostly compiling."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PYTHONPYCACHEPREFIX": str(peers.HOME.parent / "bench-bytecode")}
-
-
 def start(name: str, folder: Path) -> tuple[float, float]:
     """Seconds to the first answer, and MB idle, of one server that is started and ended."""
     data, port = folder / ".millpond", peers.free_port()
@@ -71,7 +65,7 @@ def start(name: str, folder: Path) -> tuple[float, float]:
     with (folder / "log").open("wb") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
-            commands[name], stdout=log, stderr=log, cwd=folder, env=environment(), start_new_session=True
+            commands[name], stdout=log, stderr=log, cwd=folder, env=peers.with_bytecode(), start_new_session=True
         )
     server = peers.Peer(name, process, port)
 

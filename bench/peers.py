@@ -35,6 +35,12 @@ START_SECONDS = 60.0
 COMMANDS = {"moto": "moto_server", "ministack": "ministack"}
 
 
+def with_bytecode() -> dict[str, str]:
+    """Ours, where Python keeps its bytecode, as in an installation: without, the start is mostly compiling."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(HOME.parent / "bench-bytecode")}
+
+
 def install() -> bool:
     """Make the environment; False where it cannot be had (no network)."""
     ready = HOME / ".ready"
