@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
+from millpond.aws import catalog as aws_catalog
 from millpond.local.service import Endpoint
 
 PARQUET = {
@@ -341,6 +342,11 @@ def test_ddl_goes_to_the_glue_catalog(lake: Lake) -> None:
     lake.rows("ALTER TABLE sales.raw DROP PARTITION (day = '2026-01-02')")
     lake.rows("ALTER TABLE sales.raw ADD COLUMNS (more double)")
     described = [row[0].split() for row in lake.rows("DESCRIBE sales.raw")]
+    answer = lake.athena.get_query_results(QueryExecutionId=lake.done("DESCRIBE sales.raw")["QueryExecutionId"])
+    names = [column["Name"] for column in answer["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]]
+    assert names == ["col_name", "data_type", "comment"]  # and yet each row is one value with tabs
+    shown = aws_catalog._spread(tuple(c.get("VarCharValue") for c in answer["ResultSet"]["Rows"][0]["Data"]), 3)
+    assert [value.strip() for value in shown if value is not None] == ["id", "int", "the key"]
     assert ["more", "double"] in described and ["day", "string"] in described
     assert lake.rows("SHOW TABLES IN sales") == [["raw"]] and lake.rows("SHOW TABLES IN sales 'x*'") == []
     assert "LOCATION" in [row[0] for row in lake.rows("SHOW CREATE TABLE sales.raw")]

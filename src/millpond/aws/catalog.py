@@ -91,6 +91,13 @@ def sql(target: Target, query: str) -> Answer:
     return _answer(athena, query_id, execution)
 
 
+def _spread(row: tuple[str | None, ...], width: int) -> tuple[str | None, ...]:
+    """A row as wide as its header: Athena answers DESCRIBE with one value a row, with tabs for three columns."""
+    if len(row) == 1 < width:
+        row = tuple((row[0] or "").split("\t"))[:width]
+    return row + (None,) * (width - len(row))
+
+
 def _answer(athena: Any, query_id: str, execution: dict[str, Any]) -> Answer:
     columns: list[dict[str, Any]] = []
     rows: list[tuple[str | None, ...]] = []
@@ -103,6 +110,6 @@ def _answer(athena: Any, query_id: str, execution: dict[str, Any]) -> Answer:
         query_id,
         tuple(column["Name"] for column in columns),
         tuple(column["Type"] for column in columns),
-        tuple(rows),
+        tuple(_spread(row, len(columns)) for row in rows),
         execution.get("Statistics", {}).get("DataScannedInBytes", 0),
     )

@@ -39,7 +39,7 @@ from millpond.local.service import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The result of a statement: one text column."""
+    """The result of a statement. A line is one value, even where `column` names several, with tabs between them."""
 
     lines: list[str]
     column: str = "result"
@@ -327,9 +327,9 @@ class Ddl:
         found = table.get("Parameters") or {}
         if s.pattern:
             if s.pattern not in found:
-                return Lines([f"Table does not have property: {s.pattern}"], "prpt_name")
-            return Lines([f"{s.pattern}\t{found[s.pattern]}"], "prpt_name")
-        return Lines([f"{k}\t{v}" for k, v in sorted(found.items())], "prpt_name")
+                return Lines([f"Table does not have property: {s.pattern}"], "prpt_name\tprpt_value")
+            return Lines([f"{s.pattern}\t{found[s.pattern]}"], "prpt_name\tprpt_value")
+        return Lines([f"{k}\t{v}" for k, v in sorted(found.items())], "prpt_name\tprpt_value")
 
     def describe(self, s: Show) -> Lines:
         _, _, table = self.get(s.name)
@@ -341,7 +341,7 @@ class Ddl:
         if keys := table.get("PartitionKeys"):
             head = f"{'# col_name':<20}\t{'data_type':<20}\t{'comment':<20}"
             lines += ["\t \t ", "# Partition Information\t \t ", head, "\t \t ", *(one(k) for k in keys)]
-        return Lines(lines, "col_name")
+        return Lines(lines, "col_name\tdata_type\tcomment")
 
     def show_create(self, s: Show) -> Lines:
         database, name, table = self.get(s.name)

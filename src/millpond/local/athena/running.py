@@ -191,7 +191,7 @@ class Run:
 
     def lines(self, found: ddl.Lines) -> Outcome:
         self.put_text(self.location, "".join(f"{line}\n" for line in found.lines))
-        columns = [text_column(found.column)] if found.lines else []
+        columns = [text_column(name) for name in found.column.split("\t")] if found.lines else []
         self.put_text(f"{self.location}.metadata", json.dumps({"columns": columns}))
         return Outcome(columns, 0)
 
