@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from millpond.aws import buckets
 from millpond.aws.target import Target
 from millpond.errors import CloudError
 
@@ -61,18 +62,8 @@ def _table(table: dict[str, Any]) -> Table:
 
 
 def results_location(target: Target) -> str:
-    """Where results of ad-hoc queries go: a bucket of this account and region, made when absent."""
-    account = target.client("sts").get_caller_identity()["Account"]
-    bucket = f"millpond-query-results-{account}-{target.region}"
-    s3 = target.client("s3")
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise
-        where = {} if target.region == "us-east-1" else {"LocationConstraint": target.region}
-        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
-    return f"s3://{bucket}/sql/"
+    """Where results of ad-hoc queries go."""
+    return f"s3://{buckets.ensure(target, 'query-results')}/sql/"
 
 
 def sql(target: Target, query: str) -> Answer:

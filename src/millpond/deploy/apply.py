@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from millpond.deploy.plan import Plan, Target, plan
+from millpond.aws.buckets import Cloud
+from millpond.deploy.plan import Plan, plan
 from millpond.errors import CloudError
 from millpond.stack import Bundle
 
@@ -33,7 +34,7 @@ class Outcome:
 
 
 def apply(
-    target: Target, bundle: Bundle, parameters: Mapping[str, str], *, on_event: Callable[[Event], None] | None = None
+    target: Cloud, bundle: Bundle, parameters: Mapping[str, str], *, on_event: Callable[[Event], None] | None = None
 ) -> Outcome:
     """Deploy a bundle. Raises CloudError naming the first resource that failed and CloudFormation's reason."""
     made = plan(target, bundle, parameters)

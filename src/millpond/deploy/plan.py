@@ -9,23 +9,16 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from millpond.aws import buckets
+from millpond.aws.buckets import Cloud
 from millpond.errors import CloudError
 from millpond.stack import Bundle
 from millpond.stack.template import ASSETS_BUCKET
 
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 POLL_SECONDS = 0.1
-
-
-class Target(Protocol):
-    """A cloud: the local one or an account (aws/target.py)."""
-
-    @property
-    def region(self) -> str: ...
-
-    def client(self, service: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,9 @@ class Plan:
     changes: tuple[Change, ...] = ()
 
 
-def plan(target: Target, bundle: Bundle, parameters: Mapping[str, str]) -> Plan:
+def plan(target: Cloud, bundle: Bundle, parameters: Mapping[str, str]) -> Plan:
     """Upload the assets, make the change set, read it. Raises CloudError with CloudFormation's reason."""
-    bucket = assets_bucket(target)
+    bucket = buckets.ensure(target, "assets")
     _upload(target, bucket, bundle)
     cloudformation = target.client("cloudformation")
     creates = not _exists(cloudformation, bundle.name)
@@ -73,22 +66,7 @@ def plan(target: Target, bundle: Bundle, parameters: Mapping[str, str]) -> Plan:
     return Plan(bundle.name, made["Id"], creates, _changes(cloudformation, made["Id"]))
 
 
-def assets_bucket(target: Target) -> str:
-    """The bucket for assets of this account and region, made when absent."""
-    account = target.client("sts").get_caller_identity()["Account"]
-    bucket = f"millpond-assets-{account}-{target.region}"
-    s3 = target.client("s3")
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise
-        where = {} if target.region == "us-east-1" else {"LocationConstraint": target.region}
-        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
-    return bucket
-
-
-def _upload(target: Target, bucket: str, bundle: Bundle) -> None:
+def _upload(target: Cloud, bucket: str, bundle: Bundle) -> None:
     s3 = target.client("s3")
     for asset in bundle.assets:
         if not _has(s3, bucket, asset.key, len(asset.content)):
@@ -104,7 +82,7 @@ def _has(s3: Any, bucket: str, key: str, size: int) -> bool:
         return False
 
 
-def _template_url(target: Target, bucket: str, bundle: Bundle) -> str:
+def _template_url(target: Cloud, bucket: str, bundle: Bundle) -> str:
     """Templates over 51,200 bytes must lie in S3: all do."""
     body = bundle.body.encode()
     key = f"templates/{bundle.name}/{hashlib.sha256(body).hexdigest()[:16]}.json"
