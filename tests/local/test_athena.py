@@ -261,8 +261,8 @@ def test_json_in_any_case(lake: Lake) -> None:
     serde = {"InputFormat": "org.apache.hadoop.mapred.TextInputFormat", "OutputFormat": "x", "SerdeInfo": {
         "SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe"}}  # fmt: skip
     lake.table("areas", {"area": "string", "total": "int", "tags": "array<string>"}, "s3://lake/json/", storage=serde)
-    assert lake.rows("SELECT area, total, tags FROM areas") == [
-        ["York", "3", "[a, b]"], [None, None, None], ["Bath", None, None]]  # fmt: skip
+    assert lake.rows("SELECT area, total, tags FROM areas ORDER BY area") == [
+        ["Bath", None, None], ["York", "3", "[a, b]"], [None, None, None]]  # fmt: skip
     lake.s3.put_object(Bucket="lake", Key="badjson/a.json", Body=b'{"total": "many"}\n')
     lake.table("bad", {"total": "int"}, "s3://lake/badjson/", storage=serde)
     assert lake.reason("SELECT total FROM bad").startswith("HIVE_BAD_DATA: Error parsing field value 'many'")
