@@ -39,10 +39,10 @@ def read(target: Target, ref: LogRef, *, since: int | None = None) -> Iterator[s
 
 
 def tail(target: Target, ref: LogRef, lines: int = 15) -> list[str]:
-    """The last messages of one stream."""
+    """The last messages of one stream; none when it does not exist. Any other refusal is raised."""
     logs = target.client("logs")
     try:
         page = logs.get_log_events(logGroupName=ref.group, logStreamName=ref.stream, limit=lines, startFromHead=False)
-    except logs.exceptions.ClientError:
+    except logs.exceptions.ResourceNotFoundException:
         return []
     return [event["message"].rstrip("\n") for event in page["events"]]

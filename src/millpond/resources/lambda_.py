@@ -11,7 +11,8 @@ from millpond.resources.resource import Resource
 
 @dataclass(frozen=True, kw_only=True)
 class Function(Resource):
-    """A function whose code is the folder `code`; a `requirements.txt` in it is installed into the package.
+    """A function whose code is the folder `code`; a `requirements.txt` in it is installed into the
+    package, with this machine's wheels (see stack/assets.py for compiled packages).
 
     `timeout` in seconds, `memory` in MB. `uses` names what its role may use: glue, athena, s3, logs, secrets.
     """

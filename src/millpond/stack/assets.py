@@ -88,9 +88,10 @@ def _zip(files: dict[str, Path]) -> bytes:
 
 
 def _install(requirements: Path, python: str, cache: Path) -> Path:
-    """Install requirements for Lambda's Python into a folder named by their hash; a finished one is used again.
+    """Install requirements into a folder named by their hash; a finished one is used again.
 
-    Packages without a pure wheel are taken for Lambda's platform (manylinux, x86-64) when that is not this machine's.
+    pip takes the wheels of this machine and this Python. Pure packages run anywhere; for compiled ones that go to AWS,
+    build on Linux x86-64 with the function's own Python.
     """
     text = requirements.read_bytes()
     target = cache / f"{_hash(text + python.encode())}"
