@@ -46,7 +46,7 @@ from millpond.local import models, presigned, protocol, rooms
 from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, bucket_of, identify
 from millpond.local.protocol import Reply, Request
 from millpond.local.service import AwsError, Call, Clock, Endpoint, unsupported
-from millpond.local.store import Store
+from millpond.local.store import Store, StoreUnavailable, WouldWait
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +296,9 @@ class Router:
             return self._dispatch(service, request, caller, region, request_id)
         except AwsError as error:
             return protocol.refusal(service, request, error, request_id)
+        except StoreUnavailable as error:
+            log.warning("request %s to %s: %s", request_id, service, error.message)
+            return protocol.refusal(service, request, unavailable(error), request_id)
         except Exception:
             log.exception("request %s to %s failed", request_id, service)
             return protocol.refusal(service, request, internal_failure(request_id), request_id)
@@ -318,6 +321,11 @@ class Router:
         if name not in described.operation_names:
             raise AwsError("UnknownOperationException", f"{service} has no operation {name[:100]}.")
         raise unsupported(service, name)
+
+
+def unavailable(error: StoreUnavailable) -> AwsError:
+    """What a client hears while the disk is full or the state file locked: nothing was done, try again."""
+    return AwsError("ServiceUnavailable", error.message, status=503)
 
 
 def internal_failure(request_id: str) -> AwsError:
@@ -382,9 +390,12 @@ class App:
         with self.server.store.unless_busy() as free:
             if not free:
                 return None
-            return self.router.answer(
-                service, request, caller=claim.access_key, region=claim.region, request_id=str(uuid.uuid4())
-            )
+            try:
+                return self.router.answer(
+                    service, request, caller=claim.access_key, region=claim.region, request_id=str(uuid.uuid4())
+                )
+            except WouldWait:
+                return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = str(uuid.uuid4())
@@ -412,6 +423,8 @@ class App:
             return
         except AwsError as error:
             reply = protocol.refusal(service, request, error, request_id)
+        except StoreUnavailable as error:
+            reply = protocol.refusal(service, request, unavailable(error), request_id)
         except Exception:
             log.exception("request %s failed", request_id)
             reply = protocol.refusal(service, request, internal_failure(request_id), request_id)

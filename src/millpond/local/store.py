@@ -8,6 +8,12 @@ Three ways to write, from safe to fast:
 
 Ordinary commits survive kill -9 (WAL, synchronous=NORMAL); a power loss may take the last few unless a barrier
 followed. Readers have a connection a thread and never wait for the writer. A second process is refused.
+
+**Hard days.** While the disk is full, or while another program locks the file, whoever writes waits up to
+`PATIENCE_SECONDS` and then gets StoreUnavailable (the server answers 503); what was queued is kept and tried again, so
+that all goes on by itself afterwards. A file that is damaged, was written by a newer version, or has lost its
+write-ahead log is refused when it is opened. **Limits**: a byte changed inside a stored text, and the end of a log that
+somebody cut off, are not noticed.
 """
 
 from __future__ import annotations
@@ -15,10 +21,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import logging
 import operator
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,13 +37,42 @@ Statement = tuple[str, Sequence[Any]]
 
 GROUP_SECONDS = 0.010
 GROUP_SIZE = 200
+PATIENCE_SECONDS = 5.0  # how long a writer waits for a file that another program locks
+PAUSE_SECONDS = 0.25  # between two tries to commit while it cannot be done
+LONGEST_QUEUE = 50_000  # statements that may wait for a disk that is full
+VERSION = 1  # of the file, kept in it as user_version: a newer one is refused
 LOG_PAGES = 4_000  # 16 MB of log before a checkpoint: each one writes the same few index pages again, and syncs
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+_HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+log = logging.getLogger(__name__)
 
 
 class StoreLocked(MillpondError):
     """Another endpoint uses this state folder."""
+
+
+class StoreDamaged(MillpondError):
+    """The database is not what was left there: nothing is read from it."""
+
+
+class StoreUnavailable(MillpondError):
+    """The database cannot be written at the moment; what was asked has not been done, and may be asked again."""
+
+
+class WouldWait(BaseException):
+    """Who must not wait (`unless_busy`) would have to. Not an Exception: no handler may make an answer of it."""
 
 
 class Store:
@@ -43,23 +80,33 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock_file = self._take_lock(path.with_suffix(".lock"))
+        self._lock_file, was_killed = self._take_lock(path.with_suffix(".lock"))
         self._writing = threading.RLock()
+        self._inside = False  # a transaction of ours is open
+        self._hurried = False  # who writes now must not wait
+        self._held = False  # another program locks the file
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._db = self._open()
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
-        self._wal = self._open_wal()
+        try:
+            self._db = self._open_checked(was_killed=was_killed)
+            self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+            self._wal = self._open_wal()
+        except BaseException as error:
+            self._close_connections()
+            os.close(self._lock_file)
+            if isinstance(error, sqlite3.Error) and _is_passing(error):
+                raise self._unavailable(error) from error
+            raise
         self._queue: list[Statement] = []
         self._queued = threading.Condition()
         self._closing = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._committer = threading.Thread(target=self._commit_groups, name="store", daemon=True)
         self._committer.start()
 
     @staticmethod
-    def _take_lock(path: Path) -> int:
+    def _take_lock(path: Path) -> tuple[int, bool]:
+        """The locked file, and whether the one who had it before ended without closing the store."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,9 +117,42 @@ class Store:
                 f"the state folder {path.parent} is in use by the endpoint with pid {holder}",
                 help="millpond status, or millpond down",
             ) from None
+        was_killed = bool(os.read(handle, 32).strip())
         os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
-        return handle
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        return handle, was_killed
+
+    def _open_checked(self, *, was_killed: bool) -> sqlite3.Connection:
+        """The writer's connection. Raises StoreDamaged rather than to read what is not whole."""
+        if was_killed and self.path.exists() and not Path(f"{self.path}-wal").exists():
+            raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
+        if was_killed and self.path.exists() and not self.path.stat().st_size:
+            raise self._damaged("it is empty, although an endpoint has used it")
+        try:
+            db = self._open()
+            db.execute("PRAGMA busy_timeout=0")  # `_begin` waits, and knows for how long
+            db.execute("PRAGMA journal_mode=WAL")
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+            found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            if _is_passing(error):
+                raise
+            raise self._damaged(f"opening it says: {error}") from error
+        if found != "ok":
+            raise self._damaged(f"quick_check says: {' '.join(found.split())[:200]}")
+        if version > VERSION:
+            raise StoreDamaged(
+                f"{self.path} was written by a newer Millpond: its store version is {version}, ours is {VERSION}",
+                help="install that version again, or begin anew: millpond reset",
+            )
+        return db
+
+    def _damaged(self, check: str) -> StoreDamaged:
+        text = f"{self.path} is damaged: {check}"
+        return StoreDamaged(text, help="put a copy of the state folder back, or begin anew: millpond reset")
+
+    def _unavailable(self, error: BaseException) -> StoreUnavailable:
+        return StoreUnavailable(f"the state file {self.path} cannot be written at the moment: {error}")
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
@@ -85,22 +165,33 @@ class Store:
         """A handle of the write-ahead log for `barrier`. One commit, fully synced, makes sure that the file is there
         and that its folder knows it; from then on only the file's data need syncing, as synchronous=FULL would."""
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA user_version=1")
+        self._db.execute(f"PRAGMA user_version={VERSION}")
         self._db.execute("PRAGMA synchronous=NORMAL")
         return os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
 
     def install(self, schema: str) -> None:
-        """Run a service's `CREATE TABLE IF NOT EXISTS` statements."""
+        """Run a service's `CREATE TABLE IF NOT EXISTS` statements. Raises StoreUnavailable."""
         with self._writing:
-            self._db.executescript(schema)
+            try:
+                self._db.executescript(schema)
+            except sqlite3.Error as error:
+                if _is_passing(error):
+                    raise self._unavailable(error) from error
+                raise
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query; sees everything committed, never waits for the writer."""
+        """All rows of a query; sees everything committed, never waits for the writer. Raises StoreUnavailable where
+        the disk does not give them."""
         reader = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = self._local.reader = self._open()
-            reader.execute("PRAGMA query_only=ON")
-        return reader.execute(sql, parameters).fetchall()
+        try:
+            if reader is None:
+                reader = self._local.reader = self._open()
+                reader.execute("PRAGMA query_only=ON")
+            return reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            if _is_passing(error):
+                raise self._unavailable(error) from error
+            raise
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query, or None."""
@@ -109,41 +200,99 @@ class Store:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, alone: commits when the block ends, rolls back when it raises. Nests into the outer one."""
-        with self._writing:
-            if self._db.in_transaction:
+        """One transaction, alone: commits when the block ends, rolls back when it raises. Nests into the outer one.
+
+        Raises StoreUnavailable while the disk is full or another program keeps the file locked.
+        """
+        with self._turn() as deadline:
+            if self._inside:
                 yield self._db
                 return
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin(deadline)
+            self._inside = True
             try:
                 yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back()
+                if isinstance(error, sqlite3.Error) and _is_passing(error):
+                    raise self._unavailable(error) from error
                 raise
-            self._db.execute("COMMIT")
+            finally:
+                self._inside = False
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[float]:
+        """Be the one thread that writes. Waits without end for one of ours, but not behind one who waits for another
+        program. Gives the moment (monotonic) until which its holder may wait for that, too."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        if not self._writing.acquire(blocking=False):
+            while not self._writing.acquire(timeout=PAUSE_SECONDS):
+                if self._held and time.monotonic() > deadline:
+                    raise self._locked()
+        try:
+            yield deadline
+        finally:
+            self._writing.release()
+
+    def _begin(self, deadline: float) -> None:
+        """Open a transaction, waiting for a file that another program locks. Raises StoreUnavailable, WouldWait."""
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._held = False
+                return
+            except sqlite3.Error as error:
+                if self._db.in_transaction:  # one that could not be rolled back when it failed
+                    self._roll_back()
+                elif not _is_passing(error):
+                    raise
+                elif self._hurried:
+                    raise WouldWait from None
+                elif not _is_held(error):
+                    raise self._unavailable(error) from error
+                self._held = True
+            if time.monotonic() > deadline:
+                raise self._locked()
+            time.sleep(0.01)
+
+    def _locked(self) -> StoreUnavailable:
+        return StoreUnavailable(f"the state file {self.path} is locked by another program", help=f"fuser {self.path}")
+
+    def _roll_back(self) -> None:
+        """SQLite itself rolls some failures back; a rollback that fails is tried again by the next writer."""
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._db.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def unless_busy(self) -> Iterator[bool]:
-        """Keep other threads from writing for the length of the block, without waiting: False when one writes."""
+        """Keep other threads from writing for the length of the block, without waiting: False when one writes. A
+        `write` in the block raises WouldWait where another program locks the file."""
         free = self._writing.acquire(blocking=False)
+        if not free:
+            yield False
+            return
+        self._hurried = True
         try:
-            yield free
+            yield True
         finally:
-            if free:
-                self._writing.release()
+            self._hurried = False
+            self._writing.release()
 
     def queue(self, statements: Sequence[Statement]) -> None:
-        """Have statements committed with the next group, in order. Raises what stopped the committer, if it did."""
+        """Have statements committed with the next group, in order. Raises what keeps groups from being committed, when
+        too many wait already."""
         with self._queued:
-            if self._failure:
+            if self._failure is not None and len(self._queue) > LONGEST_QUEUE:
                 raise self._failure
             self._queue.extend(statements)
             if len(self._queue) >= GROUP_SIZE:
                 self._queued.notify()
 
     def flush(self) -> None:
-        """Commit what is queued, now."""
-        with self._writing:
+        """Commit what is queued, now. Raises StoreUnavailable; then it stays queued, in its order."""
+        with self._turn():
             with self._queued:
                 group, self._queue = self._queue, []
             if not group:
@@ -152,10 +301,12 @@ class Store:
                 with self.write() as db:
                     for sql, alike in itertools.groupby(group, key=operator.itemgetter(0)):
                         db.executemany(sql, [parameters for _, parameters in alike])
-            except BaseException:
+            except BaseException as error:
                 with self._queued:
                     self._queue = group + self._queue
+                    self._failure = error if isinstance(error, Exception) else None
                 raise
+            self._failure = None
 
     def barrier(self) -> None:
         """Commit what is queued and wait until it is on the disk. Others may write while this waits.
@@ -167,6 +318,8 @@ class Store:
         _sync(self._wal)
 
     def _commit_groups(self) -> None:
+        """The committer's thread: never ends before `close`. What fails is logged once and tried again."""
+        told = False
         while True:
             with self._queued:
                 if self._closing and not self._queue:
@@ -174,21 +327,42 @@ class Store:
                 self._queued.wait(GROUP_SECONDS if self._queue else 1.0)
             try:
                 self.flush()
-            except sqlite3.Error as error:
-                with self._queued:
-                    self._failure = error
-                return
+                told = False
+            except Exception as error:
+                if not told:
+                    log.exception("what is queued for %s waits", self.path)
+                told = True
+                if self._closing and not isinstance(error, StoreUnavailable):
+                    return  # `close` tries once more, and raises
+                time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Commit everything, sync and close."""
+        """Commit everything, sync and close. Raises StoreUnavailable where that cannot be done; all is closed then,
+        too, and the next start finds what was committed."""
         with self._queued:
             self._closing = True
             self._queued.notify()
         self._committer.join(timeout=10)
-        self.barrier()
-        with self._writing:
-            for connection in self._connections:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.close()
-        os.close(self._wal)
-        os.close(self._lock_file)
+        try:
+            self.barrier()
+        finally:
+            with self._writing:
+                self._close_connections()
+            os.close(self._wal)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._lock_file, 0)  # says that it was closed in order
+            os.close(self._lock_file)
+
+    def _close_connections(self) -> None:
+        for connection in self._connections:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+
+def _is_passing(error: sqlite3.Error) -> bool:
+    """Is it the disk or another program, and not what was asked?"""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF in _PASSING
+
+
+def _is_held(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF in _HELD

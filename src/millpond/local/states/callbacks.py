@@ -160,7 +160,13 @@ class Callbacks:
         offered = self._take(arn, time.monotonic() + POLL_SECONDS)
         if offered is None:
             return {}
-        self.records.hold(offered.token, offered.call.execution, {"worker": worker})
+        try:
+            self.records.hold(offered.token, offered.call.execution, {"worker": worker})
+        except BaseException:  # nobody has it yet
+            with self._changed:
+                self._offered.setdefault(arn, deque()).appendleft(offered)
+                self._changed.notify_all()
+            raise
         self.engine.task_started(offered.token, worker)
         text = json.dumps(offered.call.arguments, ensure_ascii=False, separators=(",", ":"))
         return {"taskToken": offered.token, "input": text}

@@ -11,6 +11,7 @@ Executions are keyed by a number inside the database: their ARNs are long and th
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,9 @@ CREATE TABLE IF NOT EXISTS states_activities (
 """
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
     """What is known of a task: `intent` is when its call was about to be made."""
@@ -108,9 +112,14 @@ class Records:
 
     def append(self, batch: Batch) -> None:
         """Queue one batch. Its statements are committed together."""
-        self.logged(batch)
-        if batch.express:
-            return
+        if not batch.express:
+            self._queue(batch)
+        try:
+            self.logged(batch)
+        except Exception:  # best effort, as on AWS: the batch is in, and must not come a second time
+            log.exception("the log of %s", batch.execution)
+
+    def _queue(self, batch: Batch) -> None:
         n = self.number(batch.execution)
         assert n is not None, batch.execution
         statements: list[Statement] = [

@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from millpond.local.states import integrations
 from millpond.local.states.integrations import Done, Failure, Work
+from millpond.local.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from millpond.engine import Engine
@@ -34,6 +35,10 @@ SLOWEST_POLL = 0.5
 POLLERS = 2
 FAILED_POLLS = 20
 """Polls that may fail in a row (the service behind may be restarting) before the task does."""
+STORE_PAUSE = 0.5
+"""Seconds between two tries while the store cannot be written."""
+
+T = TypeVar("T")
 
 
 @dataclass(order=True, slots=True)
@@ -131,8 +136,8 @@ class Worker:
         if work is not None and isinstance(arguments, dict):
             arguments = work.prepare(arguments, token)
         if call.pattern != "request":
-            self.records.intend(token, call.execution, time.time())
-        answer = integrations.begin(self.endpoint, call, arguments)
+            self._surely(lambda: self.records.intend(token, call.execution, time.time()))
+        answer = self._surely(lambda: integrations.begin(self.endpoint, call, arguments))
         self._follow(call, token, work, answer, arguments)
 
     def _work(self, call: TaskCall) -> Work | None:
@@ -149,7 +154,8 @@ class Worker:
             self.succeed(call, token, answer)
             return
         handle = work.handle(answer, arguments) if work is not None else {"submitted": True}
-        self.records.hold(token, call.execution, {"work": handle, "answer": answer} | _run_id(handle))
+        held = {"work": handle, "answer": answer} | _run_id(handle)
+        self._surely(lambda: self.records.hold(token, call.execution, held))
         self.engine.task_submitted(token, answer)
         if work is not None:
             self._watch(call, token, handle)
@@ -183,22 +189,34 @@ class Worker:
     def _adopt(self, call: TaskCall, token: str, handle: dict[str, Any]) -> None:
         """Work that was started before a kill and not recorded: its answer is what can still be told."""
         answer = {"JobRunId": handle["RunId"]} if "RunId" in handle else handle
-        self.records.hold(token, call.execution, {"work": handle, "answer": answer} | _run_id(handle))
+        held = {"work": handle, "answer": answer} | _run_id(handle)
+        self._surely(lambda: self.records.hold(token, call.execution, held))
         self.engine.task_submitted(token, answer)
         self._watch(call, token, handle)
+
+    def _surely(self, act: Callable[[], T]) -> T:
+        """Do it once the store can be written: a full disk or a locked file delays a task, and does not fail it. The
+        answer 503 of a service of ours says the same: nothing was done."""
+        while True:
+            try:
+                return act()
+            except (StoreUnavailable, Failure) as error:
+                if self._closing or not _is_passing(error):
+                    raise
+            time.sleep(STORE_PAUSE)
 
     # Outcomes -------------------------------------------------------------------------------------------------------
 
     def succeed(self, call: TaskCall, token: str, output: Any) -> None:
         """Record a result, then tell the engine."""
         outcome = {"output": output}
-        self.records.settle(token, call.execution, outcome)
+        self._surely(lambda: self.records.settle(token, call.execution, outcome))
         self._report(token, outcome)
 
     def fail(self, call: TaskCall, token: str, failure: Failure, *, phase: str) -> None:
         """Record a failure, then tell the engine."""
         outcome = {"error": failure.error, "cause": failure.cause, "phase": phase}
-        self.records.settle(token, call.execution, outcome)
+        self._surely(lambda: self.records.settle(token, call.execution, outcome))
         self._report(token, outcome)
 
     def _report(self, token: str, outcome: dict[str, Any]) -> None:
@@ -285,3 +303,11 @@ class Worker:
 
 def _run_id(handle: dict[str, Any]) -> dict[str, Any]:
     return {"RunId": handle["RunId"]} if "RunId" in handle else {}
+
+
+def _is_passing(error: Exception) -> bool:
+    """Is it a store that cannot be written at the moment, ours or that of a service of ours?"""
+    if isinstance(error, StoreUnavailable):
+        return True
+    answer: Any = getattr(error.__cause__, "response", {})
+    return bool(answer.get("Error", {}).get("Code") == "ServiceUnavailable")
