@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from millpond.local.store import Store
 
 ACCOUNT = "000000000000"
+
+acting_for: ContextVar[str] = ContextVar("acting_for", default="")
+"""The task token on whose behalf this thread calls other services over loopback. A service that can (Lambda) does what
+was asked under one token once, although the endpoint may be killed in between and ask again."""
 
 
 class AwsError(MillpondError):

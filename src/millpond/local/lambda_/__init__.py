@@ -38,6 +38,10 @@ class Lambda:
     def operations(self) -> dict[str, Operation]:
         return {**self._functions.operations(), **self._layers.operations(), **self._invoker.operations()}
 
+    def forget(self, token: str) -> None:
+        """A task of Step Functions is over, and its outcome is in the store."""
+        self._invoker.forget(token)
+
     def start(self) -> None:
         self._invoker.start()
 

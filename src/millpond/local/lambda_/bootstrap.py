@@ -3,15 +3,22 @@
 Started as a script by workers.py, never imported by the endpoint. It asks its own listener for work, calls the handler
 and posts the result or the error, in the words of AWS's Python runtime. It ends when its listener goes away: the read
 end of a pipe (its number is the first argument) closes when the endpoint dies, and takes the whole process group along.
+
+An invocation that Step Functions waits for names a file, and is done once, whatever becomes of the endpoint: the worker
+locks the file, runs the handler, writes how it ended into the file and only then posts it. It outlives the endpoint
+until that is written, within the function's timeout. Whoever gets the same invocation again waits for the lock and
+posts what the file says. What fails after the endpoint died is not written, for it may have failed because of that.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import importlib
 import json
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,6 +27,8 @@ import traceback
 import types
 from collections.abc import Callable
 from decimal import Decimal
+
+Handler = Callable[[object, object], object]
 
 API = "/2018-06-01/runtime"
 OWN = os.path.abspath(__file__)
@@ -76,7 +85,7 @@ class LogRecords(logging.Handler):
         sys.stdout.write(text.replace("\n", "\r") + "\n")
 
 
-def load(handler: str) -> Callable[[object, object], object]:
+def load(handler: str) -> Handler:
     """The handler named `module.function` or `folder/module.function`."""
     module_name, dot, function = handler.rpartition(".")
     if not dot:
@@ -92,7 +101,7 @@ def load(handler: str) -> Callable[[object, object], object]:
         where = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}\n']
         raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", where) from None
     try:
-        found: Callable[[object, object], object] = getattr(module, function)
+        found: Handler = getattr(module, function)
         return found
     except AttributeError:
         raise Fault("Runtime.HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'") from None
@@ -139,10 +148,36 @@ def encoded(result: object) -> bytes:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
+class Outcome:
+    """The file of an invocation that is to be done once: `<kind of error, or ->  <length>\\n<body>`."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def read(self) -> tuple[str, bytes] | None:
+        """(kind of error or "", body); None where the invocation has not ended yet."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            head, _, body = file.read().partition(b"\n")
+        kind, _, length = head.decode().partition(" ")
+        return ("" if kind == "-" else kind, body) if length.isdigit() and int(length) == len(body) else None
+
+    def write(self, kind: str, body: bytes) -> None:
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{kind or '-'} {len(body)}\n".encode() + body, 0)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 class Runtime:
     """The loop: next, handler, response."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self.idle, self.deadline = threading.Event(), 0.0  # not idle: something that must be finished
+        self.idle.set()
         self._connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
         self._logs = LogRecords()
         logging.getLogger().addHandler(self._logs)
@@ -156,10 +191,16 @@ class Runtime:
         self._connection.request("POST", API + path, body, headers)
         self._connection.getresponse().read()
 
-    def fail(self, path: str, error: BaseException, request_id: str = "") -> None:
+    def fail(self, path: str, error: BaseException, request_id: str = "", outcome: Outcome | None = None) -> None:
         told = described(error, request_id)
         report(told)
-        self.post(path, json.dumps(told).encode(), str(told["errorType"]))
+        body, kind = json.dumps(told).encode(), str(told["errorType"])
+        if outcome is not None and not self._orphaned():
+            outcome.write(kind, body)
+        self.post(path, body, kind)
+
+    def _orphaned(self) -> bool:
+        return bool(select.select([self._pipe], [], [], 0)[0])
 
     def run(self) -> None:
         try:
@@ -172,26 +213,56 @@ class Runtime:
             answer = self._connection.getresponse()
             self.one(handler, answer.headers, answer.read())
 
-    def one(self, handler: Callable[[object, object], object], headers: http.client.HTTPMessage, body: bytes) -> None:
-        request_id = self._logs.request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+    def one(self, handler: Handler, headers: http.client.HTTPMessage, body: bytes) -> None:
+        self._logs.request_id = headers["Lambda-Runtime-Aws-Request-Id"]
         if trace := headers.get("Lambda-Runtime-Trace-Id"):
             os.environ["_X_AMZN_TRACE_ID"] = trace
+        path = headers.get("Millpond-Outcome")
+        if not path:
+            self._call(handler, headers, body, None)
+            return
+        self.deadline = int(headers["Lambda-Runtime-Deadline-Ms"]) / 1000
+        self.idle.clear()
+        outcome = Outcome(path)
+        try:
+            self._once(handler, headers, body, outcome)
+        finally:
+            outcome.close()
+            self.idle.set()
+
+    def _once(self, handler: Handler, headers: http.client.HTTPMessage, body: bytes, outcome: Outcome) -> None:
+        known = outcome.read()
+        if known is None:
+            self._call(handler, headers, body, outcome)
+            return
+        path = f"/invocation/{headers['Lambda-Runtime-Aws-Request-Id']}"
+        self.post(f"{path}/error" if known[0] else f"{path}/response", known[1], known[0])
+
+    def _call(self, handler: Handler, headers: http.client.HTTPMessage, body: bytes, outcome: Outcome | None) -> None:
+        request_id = headers["Lambda-Runtime-Aws-Request-Id"]
         try:
             result = encoded(handler(json.loads(body), Context(headers)))
         except Exception as error:
-            self.fail(f"/invocation/{request_id}/error", error, request_id)
-        else:
-            self.post(f"/invocation/{request_id}/response", result)
+            self.fail(f"/invocation/{request_id}/error", error, request_id, outcome)
+            return
+        if outcome is not None:
+            outcome.write("", result)
+        self.post(f"/invocation/{request_id}/response", result)
 
 
-def die_with(pipe: int) -> None:
-    """Wait for the endpoint's end, then end everything of this worker."""
+def die_with(pipe: int, runtime: Runtime) -> None:
+    """Wait for the endpoint's end, then end everything of this worker; first finish what must be finished."""
     os.read(pipe, 1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # nobody reads what it prints now, and that must not fail it
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    runtime.idle.wait(max(0.0, runtime.deadline - time.time()))
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=die_with, args=(int(sys.argv[1]),), daemon=True).start()
+    own = Runtime(int(sys.argv[1]))
+    threading.Thread(target=die_with, args=(int(sys.argv[1]), own), daemon=True).start()
     sys.path[:0] = json.loads(os.environ.pop("MILLPOND_PATH"))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    Runtime().run()
+    own.run()

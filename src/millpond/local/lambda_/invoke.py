@@ -1,16 +1,20 @@
 """Invoke: synchronous on a warm worker, asynchronous through a durable queue with retries and destinations.
 
 An asynchronous event is a row until it has succeeded or is given up (after two retries, one and two minutes later by
-the endpoint's clock); a killed endpoint finds it again. So a function may see an event twice, as on AWS.
+the endpoint's clock); a killed endpoint finds it again. So a function may see an event twice, as on AWS. A synchronous
+invocation on behalf of a task of Step Functions that ends is not made a second time.
 """
 
 from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
+import hashlib
 import importlib.util
 import json
 import logging
+import os
 import random
 import sys
 import threading
@@ -27,7 +31,7 @@ from millpond.local.lambda_.layers import Layers
 from millpond.local.lambda_.names import Name
 from millpond.local.lambda_.package import invalid
 from millpond.local.lambda_.workers import Busy, Invocation, Pools, Sandbox
-from millpond.local.service import AwsError, Call, Operation, unsupported
+from millpond.local.service import AwsError, Call, Operation, acting_for, unsupported
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ RETRY_SECONDS = (60.0, 120.0)
 MAX_AGE = 6 * 3600.0
 ASYNC_THREADS = 4
 REAP_SECONDS = 30.0
+OUTCOME_SECONDS = 30 * 86_400.0  # an endpoint may be off for so long, and still find what a function did meanwhile
 
 # What AWS's Python runtimes bring along; everything else a function must bring itself.
 RUNTIME_MODULES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
@@ -66,6 +71,7 @@ class Invoker:
         self._closing = False
         self._threads = concurrent.futures.ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="lambda async")
         self._taken: set[str] = set()
+        self._outcomes = self.endpoint.folder("lambda", "outcomes")
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -80,6 +86,9 @@ class Invoker:
         runtime = self.endpoint.folder("lambda", "runtime")
         for module in RUNTIME_MODULES:
             _link_module(module, runtime)
+        for kept in self._outcomes.iterdir():  # of tasks that were stopped in the moment of a kill
+            if time.time() - kept.stat().st_mtime > OUTCOME_SECONDS:
+                kept.unlink()
         threading.Thread(target=self._work, name="lambda queue", daemon=True).start()
 
     def stop(self) -> None:
@@ -106,7 +115,10 @@ class Invoker:
         if kind == "Event":
             self._enqueue(name, payload)
             return {"StatusCode": 202}
-        done, tail = self._run(version, name, payload, str(uuid.uuid4()), _context(params.get("ClientContext")))
+        invocation = Invocation(str(uuid.uuid4()), payload, "", _context(params.get("ClientContext")))
+        if token := acting_for.get():
+            invocation.outcome = str(self._outcome(token))
+        done, tail = self._run(version, name, invocation)
         answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": version.version, "Payload": done.payload}
         if done.error:
             answer["FunctionError"] = "Unhandled"
@@ -123,12 +135,18 @@ class Invoker:
             at -= share
         return self.functions.find(name)
 
-    def _run(
-        self, version: Version, name: Name, payload: bytes, request_id: str, context: str = ""
-    ) -> tuple[Invocation, bytes]:
+    def _outcome(self, token: str) -> Path:
+        """The file in which an invocation on behalf of a task leaves how it ended, see bootstrap.py."""
+        return self._outcomes / hashlib.sha256(token.encode()).hexdigest()
+
+    def forget(self, token: str) -> None:
+        """The task is over: nobody will ask for its invocation again."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._outcome(token))
+
+    def _run(self, version: Version, name: Name, invocation: Invocation) -> tuple[Invocation, bytes]:
         """Run one event. Raises TooManyRequestsException when reserved concurrency is used up."""
-        arn = self.functions.arn(name.name, name.qualifier)
-        invocation = Invocation(request_id, payload, arn, context)
+        invocation.arn = self.functions.arn(name.name, name.qualifier)
         reserved = self.functions.concurrency(name.name)
         limit = CONCURRENCY if reserved is None else reserved
         try:
@@ -235,7 +253,7 @@ class Invoker:
         config = self._event_config(name)
         try:
             version = self._choose(name)
-            done, _ = self._run(version, name, event["payload"], event["id"])
+            done, _ = self._run(version, name, Invocation(event["id"], event["payload"], ""))
         except AwsError as error:
             if error.code == "TooManyRequestsException" and not self._closing:
                 self._later(event, 1.0, count=False)

@@ -63,6 +63,7 @@ class Invocation:
     event: bytes
     arn: str
     client_context: str = ""
+    outcome: str = ""  # the file that makes it be done once, see bootstrap.py
     deadline: float = 0.0
     payload: bytes = b""
     error: bool = False
@@ -322,6 +323,8 @@ class Worker:
         }
         if invocation.client_context:
             headers["Lambda-Runtime-Client-Context"] = invocation.client_context
+        if invocation.outcome:
+            headers["Millpond-Outcome"] = invocation.outcome
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + invocation.event)
         return True

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from millpond.local.service import acting_for
 from millpond.local.states import integrations
 from millpond.local.states.integrations import Done, Failure, Work
 from millpond.local.store import StoreUnavailable
@@ -115,6 +116,8 @@ class Worker:
         try:
             run(call, token)
         except Failure as failure:
+            if self._closing:  # it may have failed because everything ends: the next start asks again
+                return
             self.fail(call, token, failure, phase="submit" if call.pattern != "request" else "run")
         except Exception as error:
             if self._closing:
@@ -137,7 +140,11 @@ class Worker:
             arguments = work.prepare(arguments, token)
         if call.pattern != "request":
             self._surely(lambda: self.records.intend(token, call.execution, time.time()))
-        answer = self._surely(lambda: integrations.begin(self.endpoint, call, arguments))
+        acting = acting_for.set(token)
+        try:
+            answer = self._surely(lambda: integrations.begin(self.endpoint, call, arguments))
+        finally:
+            acting_for.reset(acting)
         self._follow(call, token, work, answer, arguments)
 
     def _work(self, call: TaskCall) -> Work | None:
@@ -163,6 +170,7 @@ class Worker:
     def _resume(self, call: TaskCall, token: str) -> None:
         known = self.records.task(token)
         if known.outcome is not None:
+            self._forget(call, token)
             self._report(token, known.outcome)
             return
         if call.kind == "activity":
@@ -211,13 +219,21 @@ class Worker:
         """Record a result, then tell the engine."""
         outcome = {"output": output}
         self._surely(lambda: self.records.settle(token, call.execution, outcome))
+        self._forget(call, token)
         self._report(token, outcome)
 
     def fail(self, call: TaskCall, token: str, failure: Failure, *, phase: str) -> None:
         """Record a failure, then tell the engine."""
         outcome = {"error": failure.error, "cause": failure.cause, "phase": phase}
         self._surely(lambda: self.records.settle(token, call.execution, outcome))
+        self._forget(call, token)
         self._report(token, outcome)
+
+    def _forget(self, call: TaskCall, token: str) -> None:
+        """The outcome is in the store: a function's own note of it is not needed any more."""
+        if call.service in ("lambda", "aws-sdk:lambda") and "lambda" in self.endpoint.services:
+            functions: Any = self.endpoint.services["lambda"]
+            functions.forget(token)
 
     def _report(self, token: str, outcome: dict[str, Any]) -> None:
         if "output" in outcome:
