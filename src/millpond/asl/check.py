@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
-from millpond.asl import codec, jsonata, paths, resources
-from millpond.asl.graph import Place, Visit, inner, reachable, targets, walk
+from millpond.asl import codec, fields, jsonata, paths, references, resources, warnings
+from millpond.asl.graph import Place, Visit, inner, targets, walk
 from millpond.asl.model import (
     ABSENT,
     And,
@@ -43,30 +43,45 @@ from millpond.errors import DefinitionError, Diagnostic
 SCHEMA = codec.SCHEMA
 INVALID_JSON = "INVALID_JSON_DESCRIPTION"
 TRANSITION = "MISSING_TRANSITION_TARGET"
+NO_END = "MISSING_END_STATE"
 NOT_OBJECT = "Definition must be a valid JSON object"
 LARGEST = 1_048_576
 LONGEST_NAME = 80
 LONGEST_LABEL = 40
+DEEPEST = 300
+"""Levels of JSON in a definition. AWS's own limit is not published."""
 
 Kind = Literal["STANDARD", "EXPRESS"]
 Knows = Callable[[str, str], bool]
 """Does the AWS SDK have this service and action? The host asks botocore; without it, every action is believed."""
+Misfits = Callable[[str, str, Mapping[str, Json]], Iterable[str]]
+"""What an API says of a Task's arguments, given its service and action: the host asks botocore."""
 
 
 def check(
-    definition: str | Mapping[str, Json], kind: Kind = "STANDARD", knows: Knows | None = None
+    definition: str | Mapping[str, Json],
+    kind: Kind = "STANDARD",
+    knows: Knows | None = None,
+    misfits: Misfits | None = None,
 ) -> tuple[Diagnostic, ...]:
     """All findings about a definition, errors first. None: it can be created."""
     try:
         document = _parsed(definition) if isinstance(definition, str) else dict(definition)
-        machine = codec.from_json(document)
+        _shallow(document)
     except DefinitionError as error:
         return error.diagnostics
-    found = [*_fields_of_machine(document, (), "JSONPath"), *check_machine(machine, kind, knows)]
+    unfit = tuple(fields.check(document))
+    try:
+        machine = codec.from_json(document)
+    except DefinitionError as error:
+        return (*error.diagnostics, *unfit)
+    found = [*unfit, *check_machine(machine, kind, knows, misfits), *warnings.check(document)]
     return tuple(sorted(found, key=lambda finding: finding.severity != "ERROR"))
 
 
-def check_machine(machine: Machine, kind: Kind = "STANDARD", knows: Knows | None = None) -> Iterator[Diagnostic]:
+def check_machine(
+    machine: Machine, kind: Kind = "STANDARD", knows: Knows | None = None, misfits: Misfits | None = None
+) -> Iterator[Diagnostic]:
     """All findings about a machine that was written by hand or by the compiler."""
     yield from _transitions(machine, ())
     yield from _names(machine)
@@ -74,21 +89,22 @@ def check_machine(machine: Machine, kind: Kind = "STANDARD", knows: Knows | None
         for rule in RULES:
             yield from rule(visit)
         yield from _resource(visit, kind, knows)
+        if misfits is not None:
+            yield from _arguments(visit, misfits)
 
 
 def location(finding: Diagnostic) -> str | None:
     """Where, as AWS writes it: `/States/X/Resource`; the source text for bad JSON; None when there is no place."""
     if finding.code == INVALID_JSON:
         return str(finding.at[0]) if finding.at else None
-    if finding.message == NOT_OBJECT:
+    if finding.message == NOT_OBJECT or finding.code == NO_END:
         return None
     return finding.location or "/"
 
 
 def describe(finding: Diagnostic) -> str:
-    """`CODE: message at /place`, as CreateStateMachine's InvalidDefinition lists it."""
-    where = location(finding)
-    return f"{finding.code}: {finding.message}" + (f" at {where}" if where else "")
+    """`CODE: message at /place`, as CreateStateMachine's InvalidDefinition lists it; AWS writes no place as `null`."""
+    return f"{finding.code}: {finding.message} at {location(finding) or 'null'}"
 
 
 # ------------------------------------------------------------------------------------------------------------- the JSON
@@ -98,14 +114,53 @@ def _parsed(text: str) -> dict[str, Json]:
     if not text.strip():
         raise _refused(SCHEMA, NOT_OBJECT)
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_not_standard, parse_float=_within_range)
     except RecursionError:
-        raise _refused(SCHEMA, "The definition is nested too deeply") from None
+        raise _too_deep() from None
     except ValueError as error:
         raise _bad_json(text, error) from None
     if not isinstance(value, dict):
         raise _refused(SCHEMA, NOT_OBJECT)
     return value
+
+
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """An object whose every field stands there once: two states of one name are an error on AWS."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"Duplicate field '{next(name for name in names if names.count(name) > 1)}'")
+    return found
+
+
+def _not_standard(name: str) -> Json:
+    raise ValueError(f"Non-standard token '{name}': enable JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS to allow")
+
+
+def _within_range(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"Numeric value ({text}) out of range of double")
+    return number
+
+
+def _shallow(document: Mapping[str, Json]) -> None:
+    """Raises DefinitionError for what is nested so deeply that no later rule could look at it."""
+    level: list[Json] = [*document.values()]
+    for _ in range(DEEPEST):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> DefinitionError:
+    return _refused("TOO_DEEPLY_NESTED", "The states are too deeply nested")
 
 
 def _refused(code: str, message: str, at: Place = ()) -> DefinitionError:
@@ -126,125 +181,54 @@ def _bad_json(text: str, error: ValueError) -> DefinitionError:
         what = getattr(error, "msg", str(error))
     line = text.count("\n", 0, at) + 1
     column = at - (text.rfind("\n", 0, at) + 1) + 1
-    shown = text if len(text) <= 500 else f"{text[:500]}[truncated {len(text) - 500} chars]"
-    place = f'[Source: (String)"{shown}"; line: {line}, column: {column}]'
+    cut = "" if len(text) <= 500 else f"[truncated {len(text) - 500} chars]"
+    place = f'[Source: (String)"{text[:500]}"{cut}; line: {line}, column: {column}]'
     return _refused(INVALID_JSON, f"{what}\n at {place}", (place,))
-
-
-# -------------------------------------------------------------------------------------------- fields that do not belong
-
-_EVERY = frozenset({"Type", "Comment", "QueryLanguage"})
-_FLOW = frozenset({"Next", "End", "Assign"})
-_BOTH: Mapping[str, frozenset[str]] = {
-    "Task": _FLOW | {"Resource", "Retry", "Catch", "TimeoutSeconds", "HeartbeatSeconds", "Credentials"},
-    "Pass": _FLOW,
-    "Wait": _FLOW | {"Seconds", "Timestamp"},
-    "Choice": frozenset({"Choices", "Default", "Assign"}),
-    "Succeed": frozenset(),
-    "Fail": frozenset({"Error", "Cause"}),
-    "Parallel": _FLOW | {"Branches", "Retry", "Catch"},
-    "Map": _FLOW
-    | {
-        *("Retry", "Catch", "ItemProcessor", "Iterator", "ItemReader", "ItemSelector", "ItemBatcher", "ResultWriter"),
-        *("MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage", "Label"),
-    },
-}
-_IO = frozenset({"InputPath", "OutputPath"})
-_RESULT = frozenset({"Parameters", "ResultSelector", "ResultPath"})
-_JSONPATH: Mapping[str, frozenset[str]] = {
-    "Task": _IO | _RESULT | {"TimeoutSecondsPath", "HeartbeatSecondsPath"},
-    "Pass": _IO | {"Parameters", "Result", "ResultPath"},
-    "Wait": _IO | {"SecondsPath", "TimestampPath"},
-    "Choice": _IO,
-    "Succeed": _IO,
-    "Fail": frozenset({"ErrorPath", "CausePath"}),
-    "Parallel": _IO | _RESULT,
-    "Map": _IO
-    | _RESULT
-    | {"ItemsPath", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
-}
-_JSONATA: Mapping[str, frozenset[str]] = {
-    "Task": frozenset({"Arguments", "Output"}),
-    "Pass": frozenset({"Output"}),
-    "Wait": frozenset({"Output"}),
-    "Choice": frozenset({"Output"}),
-    "Succeed": frozenset({"Output"}),
-    "Fail": frozenset(),
-    "Parallel": frozenset({"Arguments", "Output"}),
-    "Map": frozenset({"Items", "Output"}),
-}
-_OF_MACHINE = frozenset({"Comment", "StartAt", "States", "QueryLanguage", "TimeoutSeconds", "Version"})
-
-
-def _fields_of_machine(document: Mapping[str, Json], at: Place, inherited: str) -> Iterator[Diagnostic]:
-    for key in document.keys() - _OF_MACHINE - {"ProcessorConfig"}:
-        yield Diagnostic(SCHEMA, "Field is not supported", at=(*at, key))
-    states = document.get("States")
-    speaks = document.get("QueryLanguage", inherited)
-    for name, state in states.items() if isinstance(states, dict) else ():
-        if isinstance(state, dict):
-            yield from _fields_of_state(state, (*at, "States", name), str(speaks))
-
-
-def _fields_of_state(state: dict[str, Json], at: Place, inherited: str) -> Iterator[Diagnostic]:
-    kind, speaks = str(state.get("Type")), str(state.get("QueryLanguage", inherited))
-    if kind not in _BOTH:
-        return
-    if inherited == "JSONata" and speaks == "JSONPath":
-        message = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
-        yield Diagnostic(SCHEMA, message, at=(*at, "QueryLanguage"))
-    own, other, its = (_JSONPATH, _JSONATA, "JSONata") if speaks == "JSONPath" else (_JSONATA, _JSONPATH, "JSONPath")
-    for key in sorted(state.keys() - _EVERY - _BOTH[kind] - own[kind]):
-        if key in other[kind]:
-            message = (
-                f"The QueryLanguage is set to '{speaks}', but field '{key}' is only supported for the '{its}' "
-                "QueryLanguage"
-            )
-            yield Diagnostic(SCHEMA, message, at=(*at, key))
-        else:
-            yield Diagnostic(SCHEMA, "Field is not supported", at=(*at, key))
-    for place, nested in _raw_inner(state):
-        yield from _fields_of_machine(nested, (*at, *place), inherited)
-
-
-def _raw_inner(state: dict[str, Json]) -> Iterator[tuple[Place, dict[str, Json]]]:
-    branches = state.get("Branches")
-    for index, branch in enumerate(branches if isinstance(branches, list) else ()):
-        if isinstance(branch, dict):
-            yield ("Branches", index), branch
-    for key in ("ItemProcessor", "Iterator"):
-        processor = state.get(key)
-        if isinstance(processor, dict):
-            yield (key,), processor
 
 
 # ---------------------------------------------------------------------------------------------------------- transitions
 
 
 def _transitions(machine: Machine, at: Place) -> Iterator[Diagnostic]:
+    """Missing targets, all named 'Next' whatever their field is called; then a machine that cannot end, or else states
+    that nothing leads to. AWS looks for one transition to each state, not for a way from the start."""
+    led_to = {machine.start_at}
     if machine.start_at not in machine.states:
-        yield Diagnostic(TRANSITION, f"Missing 'StartAt' target: {machine.start_at}", at=(*at, "StartAt"))
+        yield Diagnostic(TRANSITION, f"Missing 'Next' target: {machine.start_at}", at=(*at, "StartAt"))
     for name, state in machine.states.items():
         place = (*at, "States", name)
         for field, target, _ in targets(state):
+            led_to.add(target)
             if target not in machine.states:
-                yield Diagnostic(TRANSITION, f"Missing '{field[-1]}' target: {target}", at=(*place, *field))
+                yield Diagnostic(TRANSITION, f"Missing 'Next' target: {target}", at=(*place, *field))
         for relative, nested in inner(state):
             yield from _transitions(nested, (*place, *relative))
-    if machine.start_at in machine.states:
-        for name in machine.states.keys() - reachable(machine):
+    if not any(map(_is_terminal, machine.states.values())):
+        yield Diagnostic(NO_END, "Workflow has no terminal state")
+        return
+    for name in machine.states:
+        if name not in led_to:
             yield Diagnostic(TRANSITION, f'State "{name}" is not reachable.', at=(*at, "States", name))
+
+
+def _is_terminal(state: State) -> bool:
+    return isinstance(state, Succeed | Fail) or (not isinstance(state, Choice) and state.next is None)
 
 
 def _names(machine: Machine) -> Iterator[Diagnostic]:
     seen: set[str] = set()
+    labels: set[str] = set()
     for visit in walk(machine):
         if visit.name in seen:
             yield Diagnostic("DUPLICATE_STATE_NAME", f"Duplicate State name: {visit.name}", at=visit.place)
         seen.add(visit.name)
         if not 0 < len(visit.name) <= LONGEST_NAME:
             message = f"State name must be between 1 and {LONGEST_NAME} characters long"
-            yield Diagnostic(SCHEMA, message, at=visit.place)
+            yield Diagnostic("INVALID_STATE_NAME", message, at=visit.place)
+        label = visit.state.label if isinstance(visit.state, Map) else None
+        if label and label in labels:
+            yield Diagnostic("DUPLICATE_LABEL_NAME", f"Duplicate Label name: {label}", at=(*visit.place, "Label"))
+        labels.add(label or "")
 
 
 # ------------------------------------------------------------------------------------------------------------ resources
@@ -270,6 +254,18 @@ def _resource(visit: Visit, kind: Kind, knows: Knows | None) -> Iterator[Diagnos
         yield Diagnostic(SCHEMA, message, at=place)
     if kind == "EXPRESS":
         yield from _express(resource, place)
+
+
+def _arguments(visit: Visit, misfits: Misfits) -> Iterator[Diagnostic]:
+    state = visit.state
+    resource = resources.read(state.resource) if isinstance(state, Task) else None
+    if resource is None or resource.kind != "service":
+        return
+    assert isinstance(state, Task)
+    field, given = ("Arguments", state.arguments) if visit.language == "JSONata" else ("Parameters", state.parameters)
+    if isinstance(given, dict):
+        for message in misfits(resource.service, resource.action, given):
+            yield Diagnostic(SCHEMA, message, at=(*visit.place, field))
 
 
 def _sdk_known(resource: resources.Resource, knows: Knows | None) -> bool:
@@ -329,19 +325,43 @@ def _map_mode(visit: Visit) -> Iterator[Diagnostic]:
             yield Diagnostic(SCHEMA, f"The field '{key}' is only supported in DISTRIBUTED mode", at=(*visit.place, key))
 
 
+Bounds = tuple[str, object, float, float]
+
+
+def _outside(bounds: Iterable[Bounds], at: Place) -> Iterator[Diagnostic]:
+    """Numbers below or above what AWS allows. Decimal bounds are written as decimals."""
+    for key, value, least, most in bounds:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if value < least:
+            yield Diagnostic(SCHEMA, f"Minimum value is {least}", at=(*at, key))
+        elif value > most:
+            yield Diagnostic(SCHEMA, f"Maximum value is {most}", at=(*at, key))
+
+
+ENDLESS = float("inf")
+LONGEST_SECONDS = 99_999_999
+
+
 def _map_limits(visit: Visit) -> Iterator[Diagnostic]:
     state = visit.state
     if not isinstance(state, Map):
         return
-    limits = (
-        ("MaxConcurrency", state.max_concurrency, float("inf")),
-        ("ToleratedFailureCount", state.tolerated_failure_count, float("inf")),
-        ("ToleratedFailurePercentage", state.tolerated_failure_percentage, 100.0),
-    )
-    for key, value, most in limits:
-        if isinstance(value, int | float) and not 0 <= value <= most:
-            bound = "must not be negative" if most == float("inf") else f"must be between 0 and {most:.0f}"
-            yield Diagnostic(SCHEMA, f"The field '{key}' {bound}", at=(*visit.place, key))
+    limits: list[Bounds] = [
+        ("MaxConcurrency", state.max_concurrency, 0, ENDLESS),
+        ("ToleratedFailureCount", state.tolerated_failure_count, 0, ENDLESS),
+        ("ToleratedFailurePercentage", state.tolerated_failure_percentage, 0.0, 100.0),
+    ]
+    yield from _outside(limits, visit.place)
+    if state.item_batcher is not None:
+        batch: list[Bounds] = [
+            ("MaxItemsPerBatch", state.item_batcher.max_items_per_batch, 0, ENDLESS),
+            ("MaxInputBytesPerBatch", state.item_batcher.max_input_bytes_per_batch, 0, 262_144),
+        ]
+        yield from _outside(batch, (*visit.place, "ItemBatcher"))
+    if state.item_reader is not None and state.item_reader.config is not None:
+        most: Bounds = ("MaxItems", state.item_reader.config.max_items, 0, 100_000_000)
+        yield from _outside([most], (*visit.place, "ItemReader", "ReaderConfig"))
 
 
 # --------------------------------------------------------------------------------------------------- retry, catch, wait
@@ -362,16 +382,13 @@ def _handlers(visit: Visit) -> Iterator[Diagnostic]:
             if "States.ALL" in entry.error_equals and index != len(entries) - 1:
                 yield Diagnostic(SCHEMA, f"States.ALL must appear in the last entry of {field}", at=place)
     for index, retrier in enumerate(state.retry):
-        ranges = (
-            ("IntervalSeconds", retrier.interval_seconds, 1, 99_999_999),
-            ("MaxAttempts", retrier.max_attempts, 0, 99_999_999),
-            ("BackoffRate", retrier.backoff_rate, 1.0, float("inf")),
+        ranges: list[Bounds] = [
+            ("IntervalSeconds", retrier.interval_seconds, 1, LONGEST_SECONDS),
+            ("MaxAttempts", retrier.max_attempts, 0, LONGEST_SECONDS),
+            ("BackoffRate", retrier.backoff_rate, 1.0, ENDLESS),
             ("MaxDelaySeconds", retrier.max_delay_seconds, 1, 31_622_400),
-        )
-        for name, value, least, most in ranges:
-            if value is not None and not least <= value <= most:
-                message = f"The field '{name}' must be between {least} and {most}"
-                yield Diagnostic(SCHEMA, message, at=(*visit.place, "Retry", index, name))
+        ]
+        yield from _outside(ranges, (*visit.place, "Retry", index))
 
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -380,17 +397,17 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 def _seconds(visit: Visit) -> Iterator[Diagnostic]:
     state = visit.state
     if isinstance(state, Wait):
-        if isinstance(state.seconds, int) and not 0 <= state.seconds <= 99_999_999:
-            message = "The field 'Seconds' must be between 0 and 99999999"
-            yield Diagnostic(SCHEMA, message, at=(*visit.place, "Seconds"))
+        yield from _outside([("Seconds", state.seconds, 0, LONGEST_SECONDS)], visit.place)
         stamp = state.timestamp
         if stamp is not None and not jsonata.is_expression(stamp) and not _TIMESTAMP.fullmatch(stamp):
             message = "The field 'Timestamp' must be an ISO-8601 extended offset date-time format string"
             yield Diagnostic(SCHEMA, message, at=(*visit.place, "Timestamp"))
     elif isinstance(state, Task):
-        for key, value in (("TimeoutSeconds", state.timeout_seconds), ("HeartbeatSeconds", state.heartbeat_seconds)):
-            if isinstance(value, int) and not 1 <= value <= 99_999_999:
-                yield Diagnostic(SCHEMA, f"The field '{key}' must be between 1 and 99999999", at=(*visit.place, key))
+        bounds: list[Bounds] = [
+            ("TimeoutSeconds", state.timeout_seconds, 1, LONGEST_SECONDS),
+            ("HeartbeatSeconds", state.heartbeat_seconds, 1, LONGEST_SECONDS),
+        ]
+        yield from _outside(bounds, visit.place)
         timeout, heartbeat = state.timeout_seconds, state.heartbeat_seconds
         if isinstance(timeout, int) and isinstance(heartbeat, int) and heartbeat >= timeout:
             message = "The field 'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'"
@@ -398,19 +415,6 @@ def _seconds(visit: Visit) -> Iterator[Diagnostic]:
 
 
 # --------------------------------------------------------------------------------------------------------------- choice
-
-OPERATORS: frozenset[str] = frozenset(
-    {
-        *("IsNull", "IsPresent", "IsNumeric", "IsString", "IsBoolean", "IsTimestamp", "StringMatches"),
-        *(f"{of}Equals{path}" for of in ("String", "Numeric", "Boolean", "Timestamp") for path in ("", "Path")),
-        *(
-            f"{of}{how}{path}"
-            for of in ("String", "Numeric", "Timestamp")
-            for how in ("LessThan", "GreaterThan", "LessThanEquals", "GreaterThanEquals")
-            for path in ("", "Path")
-        ),
-    }
-)
 
 
 def _choice(visit: Visit) -> Iterator[Diagnostic]:
@@ -420,17 +424,8 @@ def _choice(visit: Visit) -> Iterator[Diagnostic]:
     if not state.rules:
         yield Diagnostic(SCHEMA, "The field 'Choices' must not be empty", at=(*visit.place, "Choices"))
     for index, rule in enumerate(state.rules):
-        place: Place = (*visit.place, "Choices", index)
-        if visit.language == "JSONata" and rule.condition is None:
-            yield Diagnostic(SCHEMA, "The field 'Condition' is required but was missing", at=place)
-        elif visit.language == "JSONPath" and rule.test is not None:
-            yield from _comparisons(rule.test, place)
-        elif visit.language == "JSONPath":
-            message = (
-                "The QueryLanguage is set to 'JSONPath', but field 'Condition' is only supported for the 'JSONata' "
-                "QueryLanguage"
-            )
-            yield Diagnostic(SCHEMA, message, at=(*place, "Condition"))
+        if visit.language == "JSONPath" and rule.test is not None:
+            yield from _comparisons(rule.test, (*visit.place, "Choices", index))
 
 
 def _comparisons(test: Test, at: Place) -> Iterator[Diagnostic]:
@@ -444,31 +439,29 @@ def _comparisons(test: Test, at: Place) -> Iterator[Diagnostic]:
         case Not():
             yield from _comparisons(test.test, (*at, "Not"))
         case Comparison():
-            if test.operator not in OPERATORS:
-                yield Diagnostic(SCHEMA, "Field is not supported", at=(*at, test.operator))
-            else:
-                yield from _path("Variable", test.variable, at)
-                yield from _operand(test, at)
+            yield from _reference("Variable", test.variable, at)
+            yield from _operand(test, at)
 
 
-_OPERANDS: Mapping[str, tuple[type, ...]] = {
-    "String": (str,),
-    "Numeric": (int, float),
-    "Boolean": (bool,),
-    "Timestamp": (str,),
-    "Is": (bool,),
+_OPERANDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "String": ("String", (str,)),
+    "Numeric": ("Number", (int, float)),
+    "Boolean": ("Boolean", (bool,)),
+    "Timestamp": ("String", (str,)),
+    "Is": ("Boolean", (bool,)),
 }
 
 
 def _operand(test: Comparison, at: Place) -> Iterator[Diagnostic]:
     if test.operator.endswith("Path"):
         if isinstance(test.value, str):
-            yield from _path(test.operator, test.value, at)
+            yield from _reference(test.operator, test.value, at)
+        else:
+            yield Diagnostic(SCHEMA, "Expected value of type String", at=(*at, test.operator))
         return
-    wanted = next(kinds for prefix, kinds in _OPERANDS.items() if test.operator.startswith(prefix))
+    kind, wanted = next(row for prefix, row in _OPERANDS.items() if test.operator.startswith(prefix))
     if not isinstance(test.value, wanted) or (isinstance(test.value, bool) and bool not in wanted):
-        kinds = " or ".join(kind.__name__ for kind in wanted)
-        yield Diagnostic(SCHEMA, f"The field '{test.operator}' must be of type {kinds}", at=(*at, test.operator))
+        yield Diagnostic(SCHEMA, f"Expected value of type {kind}", at=(*at, test.operator))
 
 
 # ------------------------------------------------------------------------------------------------ paths and expressions
@@ -478,15 +471,43 @@ def _path(name: str, text: str | None, at: Place) -> Iterator[Diagnostic]:
     if text is None:
         return
     try:
+        paths.path(text)
+    except paths.PathSyntaxError:
+        yield Diagnostic(SCHEMA, "Value must be a valid JSONPath.", at=(*at, name))
+
+
+def _computed_text(name: str, text: str | None, at: Place) -> Iterator[Diagnostic]:
+    """ErrorPath and CausePath: a path or an intrinsic function."""
+    if text is None:
+        return
+    try:
         paths.expression(text)
     except paths.PathSyntaxError:
-        yield Diagnostic(SCHEMA, f"The value for the field '{name}' must be a valid JSONPath", at=(*at, name))
+        message = f"The value for the field '{name}' must be a valid JSONPath or a valid intrinsic function call"
+        yield Diagnostic(SCHEMA, message, at=(*at, name))
+
+
+def _reference(name: str, text: str | None, at: Place) -> Iterator[Diagnostic]:
+    """A path that names one node."""
+    if text is None:
+        return
+    if not text.startswith("$"):
+        message = "Value is not a Reference Path: Reference path didn't start with '$'"
+        yield Diagnostic(SCHEMA, message, at=(*at, name))
+    elif not paths.is_path(text):
+        yield Diagnostic(SCHEMA, "Value is not a Reference Path", at=(*at, name))
 
 
 def _path_fields(state: State) -> Iterator[tuple[str, str | None]]:
+    """The fields that take any path."""
     if not isinstance(state, Fail):
         yield "InputPath", state.input_path
         yield "OutputPath", state.output_path
+    if isinstance(state, Map):
+        yield "ItemsPath", state.items_path
+
+
+def _reference_fields(state: State) -> Iterator[tuple[str, str | None]]:
     match state:
         case Task():
             yield "TimeoutSecondsPath", state.timeout_seconds_path
@@ -495,13 +516,9 @@ def _path_fields(state: State) -> Iterator[tuple[str, str | None]]:
             yield "SecondsPath", state.seconds_path
             yield "TimestampPath", state.timestamp_path
         case Map():
-            yield "ItemsPath", state.items_path
             yield "MaxConcurrencyPath", state.max_concurrency_path
             yield "ToleratedFailureCountPath", state.tolerated_failure_count_path
             yield "ToleratedFailurePercentagePath", state.tolerated_failure_percentage_path
-        case Fail():
-            yield "ErrorPath", state.error_path
-            yield "CausePath", state.cause_path
         case _:
             return
 
@@ -512,6 +529,11 @@ def _jsonpath(visit: Visit) -> Iterator[Diagnostic]:
     state, place = visit.state, visit.place
     for name, text in _path_fields(state):
         yield from _path(name, text, place)
+    for name, text in _reference_fields(state):
+        yield from _reference(name, text, place)
+    if isinstance(state, Fail):
+        yield from _computed_text("ErrorPath", state.error_path, place)
+        yield from _computed_text("CausePath", state.cause_path, place)
     if isinstance(state, Task | Pass | Parallel | Map):
         yield from _result_path(state.result_path, place)
     if isinstance(state, Task | Parallel | Map):
@@ -525,8 +547,9 @@ def _result_path(text: str | None, at: Place) -> Iterator[Diagnostic]:
     try:
         paths.placing(text)
     except paths.PathSyntaxError:
-        message = "The value for the field 'ResultPath' must be a valid JSONPath reference path"
-        yield Diagnostic(SCHEMA, message, at=(*at, "ResultPath"))
+        starts = text is not None and text.startswith("$")
+        reason = "" if starts else ": Reference path didn't start with '$'"
+        yield Diagnostic(SCHEMA, f"Value is not a Reference Path{reason}", at=(*at, "ResultPath"))
 
 
 def _templates(state: State) -> Iterator[tuple[str, Json]]:
@@ -567,6 +590,9 @@ def _jsonata(visit: Visit) -> Iterator[Diagnostic]:
             yield from _expressions(raw[key], (*visit.place, key))
 
 
+_ERROR_OUTPUT = re.compile(r"\$states\.errorOutput\b")
+
+
 def _expressions(value: Json, at: Place) -> Iterator[Diagnostic]:
     if isinstance(value, dict):
         for key, item in value.items():
@@ -575,10 +601,19 @@ def _expressions(value: Json, at: Place) -> Iterator[Diagnostic]:
         for index, item in enumerate(value):
             yield from _expressions(item, (*at, index))
     elif isinstance(value, str) and jsonata.is_expression(value):
+        source = jsonata.source(value)
         try:
-            jsonata.compiled(jsonata.source(value))
+            jsonata.compiled(source)
         except paths.PathSyntaxError as error:
-            yield Diagnostic(SCHEMA, f"The JSONata expression is not valid. {error.message}", at=at)
+            # AWS leaves out JSONata's own code of the error (`S0202: `).
+            yield Diagnostic("INVALID_JSONATA_EXPRESSION", re.sub(r"^[A-Z]\d{4}: ", "", error.message), at=at)
+            return
+        if "Catch" not in at and _ERROR_OUTPUT.search(source):
+            message = "Reference to '$states.errorOutput' is only supported in a Catch."
+            yield Diagnostic("UNSUPPORTED_JSONATA_EXPRESSION", message, at=at)
+        for name in references.unsupported(source):
+            message = f"Reference to '{name}' at the top level is not supported."
+            yield Diagnostic("UNSUPPORTED_JSONATA_EXPRESSION", message, at=at)
 
 
 _VARIABLE = re.compile(r"[^\W\d_][\w]{0,79}")
@@ -594,13 +629,6 @@ def _variables(visit: Visit) -> Iterator[Diagnostic]:
             yield Diagnostic(SCHEMA, f"'{name}' is not a valid variable name", at=(*visit.place, "Assign"))
 
 
-def _static_result(visit: Visit) -> Iterator[Diagnostic]:
-    state = visit.state
-    if isinstance(state, Pass) and isinstance(state.result, dict) and any(key.endswith(".$") for key in state.result):
-        message = "Fields in the Result of a Pass state are static: use Parameters to have '.$' fields evaluated"
-        yield Diagnostic("PASS_RESULT_IS_STATIC", message, at=(*visit.place, "Result"), severity="WARNING")
-
-
 RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (
     _credentials,
     _label,
@@ -612,5 +640,4 @@ RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (
     _jsonpath,
     _jsonata,
     _variables,
-    _static_result,
 )

@@ -4,7 +4,7 @@ Decoding collects every finding with its JSON path before it gives up; what come
 makes sense (targets exist, resources are known, paths parse) is `check`'s question. Encoding writes keys in one fixed,
 readable order and leaves out whatever has AWS's default value, so that equal machines give equal text.
 
-May import: millpond.errors, asl.model.
+May import: millpond.errors, asl.model, asl.fields.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias, TypeVar, assert_never, cast
 
+from millpond.asl.fields import OPERATORS
 from millpond.asl.model import (
     ABSENT,
     Absent,
@@ -87,8 +88,21 @@ def _summary(found: Sequence[Diagnostic]) -> str:
 class _Fields:
     """One JSON object being read: typed look-ups that note what is wrong and go on with a harmless value."""
 
-    def __init__(self, document: dict[str, Json], at: Place, found: list[Diagnostic]) -> None:
+    def __init__(
+        self,
+        document: dict[str, Json],
+        at: Place,
+        found: list[Diagnostic],
+        inherited: str = "JSONPath",
+        speaks: str | None = None,
+    ) -> None:
         self.document, self.at, self.found = document, at, found
+        # The query language of the machine around, which nested machines take over, and of the state that this is of.
+        self.inherited, self.speaks = inherited, speaks or inherited
+
+    def below(self, document: dict[str, Json], *at: str | int) -> _Fields:
+        """An object inside this one."""
+        return _Fields(document, (*self.at, *at), self.found, self.inherited, self.speaks)
 
     def __contains__(self, key: str) -> bool:
         return key in self.document
@@ -96,38 +110,49 @@ class _Fields:
     def wrong(self, key: str, message: str) -> None:
         self.found.append(Diagnostic(SCHEMA, message, at=(*self.at, key) if key else self.at))
 
-    def _get(self, key: str, kinds: tuple[type, ...], words: str) -> Json:
-        value = self.document.get(key)
-        if value is None:
-            if key in self.document:
-                self.wrong(key, f"The field '{key}' must be {words}")
+    def need(self, *keys: str) -> None:
+        """Note which of the fields that must be there are not, in AWS's one sentence for an object."""
+        if missing := [key for key in keys if key not in self.document]:
+            self.wrong("", f"These fields are required: [{', '.join(missing)}]")
+
+    def _get(self, key: str, kinds: tuple[type, ...], kind: str) -> Json:
+        if key not in self.document:
             return None
+        value = self.document[key]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            self.wrong(key, f"The field '{key}' must be {words}")
+            self.wrong(key, f"Expected value of type {kind}")
             return None
         return value
 
     def text(self, key: str) -> str | None:
-        return cast("str | None", self._get(key, (str,), "a string"))
-
-    def required(self, key: str) -> str:
-        if key not in self.document:
-            self.wrong("", f"The field '{key}' is required but was missing")
-        return self.text(key) or ""
+        return cast("str | None", self._get(key, (str,), "String"))
 
     def path(self, key: str) -> str | None:
         """A path that is `"$"` when absent and may be null."""
-        return None if self.document.get(key, "$") is None else self.text(key) or "$"
+        if self.document.get(key, "$") is None:
+            return None
+        found = self.text(key)
+        return "$" if found is None else found
 
     def integer(self, key: str) -> int | None:
-        return cast("int | None", self._get(key, (int,), "an integer"))
+        return cast("int | None", self._get(key, (int,), "Integer"))
 
     def computed(self, key: str) -> int | str | None:
         """An integer, or a JSONata expression for one."""
-        return cast("int | str | None", self._get(key, (int, str), "an integer or a JSONata expression"))
+        return cast("int | str | None", self._number(key, (int,), "Integer"))
+
+    def computed_number(self, key: str) -> float | str | None:
+        """A number, or a JSONata expression for one."""
+        return cast("float | str | None", self._number(key, (int, float), "Number"))
+
+    def _number(self, key: str, kinds: tuple[type, ...], kind: str) -> Json:
+        value = self.document.get(key)
+        if isinstance(value, str) and self.speaks == "JSONata" and value.startswith("{%") and value.endswith("%}"):
+            return value
+        return self._get(key, kinds, kind)
 
     def number(self, key: str) -> float | None:
-        return cast("float | None", self._get(key, (int, float), "a number"))
+        return cast("float | None", self._get(key, (int, float), "Number"))
 
     def one_of(self, key: str, values: tuple[str, ...]) -> str | None:
         value = self.text(key)
@@ -144,29 +169,30 @@ class _Fields:
         return ABSENT
 
     def object(self, key: str) -> dict[str, Json] | None:
-        return cast("dict[str, Json] | None", self._get(key, (dict,), "an object"))
+        return cast("dict[str, Json] | None", self._get(key, (dict,), "Object"))
 
     def fields(self, key: str) -> _Fields:
-        return _Fields(self.object(key) or {}, (*self.at, key), self.found)
+        return self.below(self.object(key) or {}, key)
 
     def texts(self, key: str) -> tuple[str, ...] | None:
-        value = self._get(key, (list,), "an array of strings")
+        value = self._get(key, (list,), "Array")
         if not isinstance(value, list):
             return None
-        if not all(isinstance(item, str) for item in value):
-            self.wrong(key, f"The field '{key}' must be an array of strings")
+        for index, item in enumerate(value):
+            if not isinstance(item, str):
+                self.found.append(Diagnostic(SCHEMA, "Expected value of type String", at=(*self.at, key, index)))
         return tuple(item for item in value if isinstance(item, str))
 
     def each(self, key: str, decode: Callable[[_Fields], T]) -> tuple[T, ...]:
         """Every object of an array, decoded."""
-        value = self._get(key, (list,), "an array")
+        value = self._get(key, (list,), "Array")
         decoded: list[T] = []
         for index, item in enumerate(value if isinstance(value, list) else []):
             at = (*self.at, key, index)
             if isinstance(item, dict):
-                decoded.append(decode(_Fields(item, at, self.found)))
+                decoded.append(decode(self.below(item, key, index)))
             else:
-                self.found.append(Diagnostic(SCHEMA, f"An entry of '{key}' must be an object", at=at))
+                self.found.append(Diagnostic(SCHEMA, "Expected value of type Object", at=at))
         return tuple(decoded)
 
     def language(self) -> QueryLanguage | None:
@@ -174,33 +200,33 @@ class _Fields:
 
 
 def _machine(at: _Fields) -> Machine:
-    missing = [key for key in ("States", "StartAt") if key not in at]
-    if len(missing) > 0:
-        at.wrong("", f"These fields are required: [{', '.join(missing)}]")
+    at.need("States", "StartAt")
     states: dict[str, State] = {}
-    under = at.fields("States") if "States" in at else _Fields({}, (), at.found)
+    language = at.language()
+    under = at.fields("States") if "States" in at else at.below({})
+    speaks = language or at.inherited
     for name, value in under.document.items():
         if isinstance(value, dict):
-            state = _state(_Fields(value, (*under.at, name), at.found))
+            own = str(value.get("QueryLanguage", speaks))
+            state = _state(_Fields(value, (*under.at, name), at.found, speaks, own))
             if state is not None:
                 states[name] = state
         else:
-            under.wrong(name, f"The state '{name}' must be an object")
+            under.wrong(name, "Expected value of type Object")
     return Machine(
         start_at=at.text("StartAt") or "",
         states=states,
         comment=at.text("Comment"),
-        query_language=at.language(),
+        query_language=language,
         timeout_seconds=at.integer("TimeoutSeconds"),
         version=at.text("Version"),
     )
 
 
 def _state(at: _Fields) -> State | None:
+    at.need("Type")
     kind = at.text("Type")
-    if "Type" not in at:
-        at.wrong("", "The field 'Type' is required but was missing")
-    elif kind is not None and kind not in STATE_TYPES:
+    if kind is not None and kind not in STATE_TYPES:
         at.wrong("Type", f"The field 'Type' should have one of these values: [{', '.join(STATE_TYPES)}]")
     decode = _DECODERS.get(kind or "")
     return decode(at) if decode else None
@@ -208,14 +234,17 @@ def _state(at: _Fields) -> State | None:
 
 def _next(at: _Fields) -> str | None:
     end, following = at.document.get("End"), at.text("Next")
-    if end is not None and not isinstance(end, bool):
-        at.wrong("End", "The field 'End' must be a boolean")
-    if (following is None) == (end is not True):
-        at.wrong("", "Exactly one of the fields 'Next' and 'End' is required")
+    if "End" in at and not isinstance(end, bool):
+        at.wrong("End", "Expected value of type Boolean")
+    elif following is not None and end is True:
+        at.wrong("", "There should only be one of the following fields: [Next, End]")
+    elif "Next" not in at and end is not True:
+        at.wrong("", "These fields are required: [Next] or [End]")
     return following
 
 
 def _task(at: _Fields) -> Task:
+    at.need("Resource")
     return Task(
         comment=at.text("Comment"),
         query_language=at.language(),
@@ -228,7 +257,7 @@ def _task(at: _Fields) -> Task:
         result_path=at.path("ResultPath"),
         retry=at.each("Retry", _retrier),
         catch=at.each("Catch", _catcher),
-        resource=at.required("Resource"),
+        resource=at.text("Resource") or "",
         arguments=at.any("Arguments"),
         parameters=at.any("Parameters"),
         timeout_seconds=at.computed("TimeoutSeconds"),
@@ -255,8 +284,7 @@ def _pass(at: _Fields) -> Pass:
 
 
 def _choice(at: _Fields) -> Choice:
-    if "Choices" not in at:
-        at.wrong("", "The field 'Choices' is required but was missing")
+    at.need("Choices")
     return Choice(
         comment=at.text("Comment"),
         query_language=at.language(),
@@ -271,8 +299,8 @@ def _choice(at: _Fields) -> Choice:
 
 def _wait(at: _Fields) -> Wait:
     ways = ("Seconds", "Timestamp", "SecondsPath", "TimestampPath")
-    if sum(way in at for way in ways) != 1:
-        at.wrong("", f"Exactly one of the fields [{', '.join(ways)}] is required")
+    if not any(way in at for way in ways):
+        at.wrong("", f"One of these fields is required: [{', '.join(ways)}]")
     return Wait(
         comment=at.text("Comment"),
         query_language=at.language(),
@@ -289,8 +317,7 @@ def _wait(at: _Fields) -> Wait:
 
 
 def _parallel(at: _Fields) -> Parallel:
-    if "Branches" not in at:
-        at.wrong("", "The field 'Branches' is required but was missing")
+    at.need("Branches")
     return Parallel(
         comment=at.text("Comment"),
         query_language=at.language(),
@@ -312,12 +339,11 @@ def _parallel(at: _Fields) -> Parallel:
 def _map(at: _Fields) -> Map:
     processor = "Iterator" if "Iterator" in at and "ItemProcessor" not in at else "ItemProcessor"
     if processor not in at:
-        at.wrong("", "The field 'ItemProcessor' is required but was missing")
-        inner = _Fields({"StartAt": "", "States": {}}, at.at, at.found)
+        at.need("ItemProcessor")
+        inner = at.below({"StartAt": "", "States": {}})
     else:
         inner = at.fields(processor)
-    how = inner.fields("ProcessorConfig") if "ProcessorConfig" in inner else _Fields({}, at.at, at.found)
-    percentage = at.document.get("ToleratedFailurePercentage")
+    how = inner.fields("ProcessorConfig") if "ProcessorConfig" in inner else at.below({})
     return Map(
         comment=at.text("Comment"),
         query_language=at.language(),
@@ -345,9 +371,7 @@ def _map(at: _Fields) -> Map:
         max_concurrency_path=at.text("MaxConcurrencyPath"),
         tolerated_failure_count=at.computed("ToleratedFailureCount"),
         tolerated_failure_count_path=at.text("ToleratedFailureCountPath"),
-        tolerated_failure_percentage=at.text("ToleratedFailurePercentage")
-        if isinstance(percentage, str)
-        else at.number("ToleratedFailurePercentage"),
+        tolerated_failure_percentage=at.computed_number("ToleratedFailurePercentage"),
         tolerated_failure_percentage_path=at.text("ToleratedFailurePercentagePath"),
         label=at.text("Label"),
     )
@@ -387,9 +411,10 @@ _DECODERS: Mapping[str, Callable[[_Fields], State]] = {
 
 
 def _retrier(at: _Fields) -> Retrier:
+    at.need("ErrorEquals")
     interval, attempts, rate = at.integer("IntervalSeconds"), at.integer("MaxAttempts"), at.number("BackoffRate")
     return Retrier(
-        error_equals=_errors(at),
+        error_equals=at.texts("ErrorEquals") or (),
         interval_seconds=1 if interval is None else interval,
         max_attempts=3 if attempts is None else attempts,
         backoff_rate=2.0 if rate is None else rate,
@@ -400,9 +425,10 @@ def _retrier(at: _Fields) -> Retrier:
 
 
 def _catcher(at: _Fields) -> Catcher:
+    at.need("ErrorEquals", "Next")
     return Catcher(
-        error_equals=_errors(at),
-        next=at.required("Next"),
+        error_equals=at.texts("ErrorEquals") or (),
+        next=at.text("Next") or "",
         result_path=at.path("ResultPath"),
         output=at.any("Output"),
         assign=at.object("Assign"),
@@ -410,27 +436,20 @@ def _catcher(at: _Fields) -> Catcher:
     )
 
 
-def _errors(at: _Fields) -> tuple[str, ...]:
-    if "ErrorEquals" not in at:
-        at.wrong("", "The field 'ErrorEquals' is required but was missing")
-    return at.texts("ErrorEquals") or ()
-
-
 def _rule(at: _Fields) -> Rule:
     condition = at.document.get("Condition")
     if "Condition" in at and not isinstance(condition, str | bool):
-        at.wrong("Condition", "The field 'Condition' must be a boolean or a JSONata expression")
+        at.wrong("Condition", "Expected value of type Boolean")
+    of_jsonata = at.speaks == "JSONata"
+    at.need(*(("Condition", "Next") if of_jsonata else ("Next",)))
     return Rule(
-        next=at.required("Next"),
-        test=None if "Condition" in at else _test(at),
+        next=at.text("Next") or "",
+        test=None if of_jsonata or "Condition" in at else _test(at),
         condition=condition if isinstance(condition, str | bool) else None,
         assign=at.object("Assign"),
         output=at.any("Output"),
         comment=at.text("Comment"),
     )
-
-
-_NOT_OPERATORS = frozenset({"Variable", "Next", "Comment", "Assign", "Output", "Condition", "And", "Or", "Not"})
 
 
 def _test(at: _Fields) -> Test:
@@ -440,11 +459,12 @@ def _test(at: _Fields) -> Test:
         return Or(at.each("Or", _test))
     if "Not" in at:
         return Not(_test(at.fields("Not")))
-    operators = [key for key in at.document if key not in _NOT_OPERATORS]
+    operators = [key for key in at.document if key in OPERATORS]
     if len(operators) != 1:
         at.wrong("", "Exactly one comparison operator is required")
     operator = operators[0] if operators else ""
-    return Comparison(variable=at.required("Variable"), operator=operator, value=at.document.get(operator))
+    at.need("Variable")
+    return Comparison(variable=at.text("Variable") or "", operator=operator, value=at.document.get(operator))
 
 
 def _item_reader(at: _Fields) -> ItemReader:
@@ -460,8 +480,9 @@ def _item_reader(at: _Fields) -> ItemReader:
         items_pointer=how.text("ItemsPointer"),
         manifest_type=how.text("ManifestType"),
     )
+    at.need("Resource")
     return ItemReader(
-        resource=at.required("Resource"),
+        resource=at.text("Resource") or "",
         arguments=at.any("Arguments"),
         parameters=at.any("Parameters"),
         config=config if "ReaderConfig" in at else None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from millpond import asl
 from millpond.asl import check
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, paging, sdk
+from millpond.local.states import arns, paging, sdk, static
 
 if TYPE_CHECKING:
     import sqlite3
@@ -218,7 +218,7 @@ class Machines:
         return _page("stateMachines", shown, "machines", rows[limit - 1]["name"] if len(rows) > limit else None)
 
     def validate(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        found = check.check(params["definition"], params.get("type") or "STANDARD", sdk.knows)
+        found = check.check(params["definition"], params.get("type") or "STANDARD", sdk.knows, static.misfits)
         failed = any(finding.severity == "ERROR" for finding in found)
         if params.get("severity", "ERROR") == "ERROR":
             found = tuple(finding for finding in found if finding.severity == "ERROR")
@@ -438,7 +438,7 @@ def check_definition(definition: str, kind: str) -> None:
             "1 validation error detected: Value at 'definition' failed to satisfy constraint: Member must have length "
             f"less than or equal to {check.LARGEST}",
         )
-    errors = [f for f in check.check(definition, kind, sdk.knows) if f.severity == "ERROR"]  # type: ignore[arg-type]
+    errors = [f for f in check.check(definition, kind, sdk.knows, static.misfits) if f.severity == "ERROR"]  # type: ignore[arg-type]
     if not errors:
         return
     labels = [finding for finding in errors if finding.at and finding.at[-1] == "Label"]

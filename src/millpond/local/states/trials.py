@@ -26,7 +26,7 @@ from millpond.engine.node import Delay
 from millpond.engine.probe import Probed, Trial, probe
 from millpond.engine.tasks import kind_of, pattern_of
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, integrations, machines, sdk
+from millpond.local.states import arns, integrations, machines, sdk, static
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -169,7 +169,7 @@ def _definition(params: Mapping[str, Any]) -> tuple[str, State, QueryLanguage | 
             raise _refused(f"State '{name}' does not exist in the definition")
         return name, machine.states[name], machine.query_language
     text = _alone(definition)
-    errors = [found for found in check.check(text, "STANDARD", sdk.knows) if found.severity == "ERROR"]
+    errors = [found for found in check.check(text, "STANDARD", sdk.knows, static.misfits) if found.severity == "ERROR"]
     if errors:
         said = ", ".join(check.describe(found) for found in errors).replace(f"/States/{ALONE}", "")
         raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: '{said}'")
