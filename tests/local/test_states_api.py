@@ -170,6 +170,29 @@ def test_validate(sfn: Any) -> None:
     assert answer["result"] == "FAIL" and answer["diagnostics"][0]["location"] == "/StartAt"
 
 
+@pytest.mark.parametrize(
+    ("resource", "parameters", "said"),
+    [
+        ("lambda:invoke", {"Payload": {}}, "The field 'FunctionName' is required but was missing"),
+        ("sns:publish", {"Topic": "t", "Message": "m"}, 'The field "Topic" is not supported by Step Functions'),
+        (
+            "ecs:runTask",
+            {"TaskDefinition": "t", "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnet": []}}},
+            'The field "Subnet" is not supported by Step Functions',
+        ),
+        ("aws-sdk:glue:getTable", {"Table.$": "$.t"}, 'The field "Table" is not supported by Step Functions'),
+        ("aws-sdk:glue:getTable", {"Name.$": "$.t"}, None),
+        ("aws-sdk:s3:putObject", {"Bucket": "b", "Key": "k", "Acl": "private", "Body": {"any": 1}}, None),
+        ("dynamodb:putItem", {"TableName": "t", "Item": {"any name": {"S.$": "$.x"}}}, None),
+    ],
+)
+def test_parameters_are_held_against_the_api(sfn: Any, resource: str, parameters: Any, said: str | None) -> None:
+    state = {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "Parameters": parameters, "End": True}
+    answer = sfn.validate_state_machine_definition(definition=json.dumps({"StartAt": "A", "States": {"A": state}}))
+    found = [(finding["message"], finding["location"]) for finding in answer["diagnostics"]]
+    assert found == ([] if said is None else [(said, "/States/A/Parameters")])
+
+
 def test_express_answers_at_once(sfn: Any) -> None:
     arn = create(sfn, {"StartAt": "A", "States": {"A": {"Type": "Fail", "Error": "E"}}}, type="EXPRESS")
     seen = sfn.start_sync_execution(stateMachineArn=arn, input='{"a": 1}')

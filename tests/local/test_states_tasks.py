@@ -126,7 +126,9 @@ def test_errors_are_named_for_catch(sfn: Any) -> None:
     ],
 )
 def test_arguments_are_checked(sfn: Any, resource: str, parameters: Any, why: str) -> None:
-    seen = ended(sfn, start(sfn, task(resource, parameters)))
+    """What only the execution knows; parameters that stand in the definition are refused with it."""
+    computed = {"QueryLanguage": "JSONata", "Arguments": f"{{% {json.dumps(parameters)} %}}"}
+    seen = ended(sfn, start(sfn, task(resource, **computed)))
     assert seen["error"] == "States.Runtime"
     assert "could not be used to start the Task: [" in seen["cause"] and why in seen["cause"]
 

@@ -1,10 +1,11 @@
 """What can be said of a Task's parameters before it runs: CreateStateMachine holds them against the API's model.
 
-Fields that the API does not have, at any depth, and required ones that are missing; what an expression will give cannot
-be judged. Source of the words: users' reports of refused definitions (aws-cdk issues 10014, 29968).
+Fields that the API does not have, at any depth, and (in optimised integrations) required ones that are missing; what an
+expression will give cannot be judged. Source of the words: users' reports of refused definitions (aws-cdk issues 10014
+and 29968) and a recording (Credentials without RoleArn).
 
-**Limits**: optimised integrations that take more or other fields than their API (`apigateway`, `batch`, `http`, ...) are
-not looked at; the types of values are not checked.
+**Limits**: optimised integrations that take more or other fields than their API (`apigateway`, `batch`, `http`, ...)
+are not looked at; the types of values are not checked.
 """
 
 from __future__ import annotations
@@ -34,16 +35,22 @@ SAME = {
 
 def misfits(service: str, action: str, arguments: Mapping[str, Any]) -> Iterator[str]:
     """One sentence for each finding. `service` is `glue` or `aws-sdk:glue`; fields may end with `.$`."""
-    named = sdk.service_named(service[8:]) if service.startswith("aws-sdk:") else SAME.get(service)
+    is_sdk = service.startswith("aws-sdk:")
+    named = sdk.service_named(service[8:]) if is_sdk else SAME.get(service)
     operation = sdk.operation_named(named, action) if named is not None else None
-    if operation is not None and operation.input_shape is not None:
-        yield from _below(operation.input_shape, arguments)
+    if operation is None or operation.input_shape is None:
+        return
+    yield from _below(operation.input_shape, arguments)
+    given = {key.removesuffix(".$").lower() for key in arguments}
+    for name in () if is_sdk else operation.input_shape.required_members:
+        if name.lower() not in given:
+            yield f"The field '{sdk.pascal(name)}' is required but was missing"
 
 
 def _below(shape: Shape, value: Any) -> Iterator[str]:
     inner = cast("Any", shape)
     if shape.type_name == "structure" and isinstance(value, Mapping) and not getattr(shape, "is_document_type", False):
-        yield from _structure(inner.members, inner.metadata.get("required", ()), value)
+        yield from _structure(inner.members, value)
     elif shape.type_name == "list" and isinstance(value, list):
         for item in value:
             yield from _below(inner.member, item)
@@ -53,18 +60,13 @@ def _below(shape: Shape, value: Any) -> Iterator[str]:
                 yield from _below(inner.value, item)
 
 
-def _structure(members: Mapping[str, Shape], required: list[str], value: Mapping[str, Any]) -> Iterator[str]:
+def _structure(members: Mapping[str, Shape], value: Mapping[str, Any]) -> Iterator[str]:
     by_name = {sdk.pascal(name): name for name in members} | {name: name for name in members}
     likely = {name.lower() for name in members}  # AWS spells some as the Java SDK does: ACL is Acl
-    given: set[str] = set()
     for key, item in value.items():
         field = key.removesuffix(".$")
         name = by_name.get(field)
-        given.add(field.lower())
         if name is not None:
             yield from _below(members[name], item) if not key.endswith(".$") else ()
         elif field.lower() not in likely:
             yield f'The field "{field}" is not supported by Step Functions'
-    for name in required:
-        if name.lower() not in given:
-            yield f"The field '{sdk.pascal(name)}' is required but was missing"
