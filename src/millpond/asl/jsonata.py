@@ -1,30 +1,33 @@
 """JSONata as Step Functions speaks it: `{% ... %}` strings anywhere in a field, evaluated with `$states` and variables.
 
 A plain path over objects (`$states.input.a.b`, `$order.id`) compiles to dictionary look-ups; all else goes to the
-library, one compiled expression a thread (it is not safe to share), with bounds on time and depth. Only what an
-expression mentions is handed over, because handing over costs time linear in its size. Undefined is an error, as it is
-in Step Functions; null is a value. The extra functions are AWS's: $partition $range $hash $random $uuid $parse; there
-is no $eval.
+library, one compiled expression a thread (it is not safe to share), with bounds on time and depth; what might not
+respect them is evaluated in a process of its own (`apart`). Only what an expression mentions is handed over, because
+handing over costs time linear in its size. Undefined is an error, as it is in Step Functions; null is a value. Errors
+of the library come in the words of the reference implementation (`jsonata_words`). The extra functions are AWS's:
+$partition $range $hash $random $uuid $parse; there is no $eval.
 
-May import: millpond.errors, asl.model, asl.paths, asl.intrinsics.
+**Limits**: numbers that JSONata computes with are doubles; integers beyond 2^53 keep all digits on plain paths only.
+
+May import: millpond.errors, asl.model, asl.paths, asl.intrinsics, asl.apart, asl.jsonata_words.
 """
 
 from __future__ import annotations
 
 import functools
-import json
+import random
 import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
 
-from millpond.asl import intrinsics
+from millpond.asl import apart, intrinsics, jsonata_words
 from millpond.asl.model import ABSENT, Json
-from millpond.asl.paths import Compiled, EvaluationError, PathSyntaxError, Scope, compact
+from millpond.asl.paths import Compiled, EvaluationError, PathSyntaxError, Scope, Values, compact, parse_json
 
 MILLISECONDS = 1_000
-DEPTH = 250
+DEPTH = 900  # nested evaluations; a thread's stack of 8 MB bears three times as many
 _CACHED = 2_000  # compiled expressions a thread
 
 
@@ -193,6 +196,9 @@ _INPUT = re.compile(r"\$states\s*\.\s*input\b(?:\s*\.\s*([A-Za-z_]\w*))?")
 @functools.lru_cache(maxsize=4096)
 def _general(text: str) -> _Evaluate:
     compiled(text)  # syntax errors come out now
+    is_wild = apart.is_wild(text)
+    if is_wild:
+        apart.warm()
     wanted = frozenset(_ANY_VARIABLE.findall(text)) - {"states"}
     members = frozenset(_STATES.findall(text))
     if "" in members:
@@ -209,9 +215,77 @@ def _general(text: str) -> _Evaluate:
             if keys is not None and isinstance(given, dict):
                 states["input"] = {key: given[key] for key in keys if key in given}
             bindings["states"] = cast("Json", {name: value for name, value in states.items() if value is not ABSENT})
-        return compiled(text).evaluate(bindings, scope)
+        return (_apart if is_wild else _within)(text, bindings, scope)
 
     return evaluate
+
+
+def _within(text: str, bindings: dict[str, Json], scope: Scope) -> Json | Undefined:
+    """Evaluate in this process."""
+    expression = compiled(text)
+    try:
+        return expression.evaluate(bindings, scope)
+    except (OverflowError, UnicodeEncodeError):
+        return expression.evaluate(cast("dict[str, Json]", _fitting(bindings)), scope)
+
+
+def _fitting(value: Json) -> Json:
+    """The same with what the library cannot take replaced: integers of more than 64 bits, halves of characters."""
+    match value:
+        case bool():
+            return value
+        case int() if not -(1 << 63) <= value < 1 << 63:
+            try:
+                return float(value)
+            except OverflowError:
+                raise _LibraryError(f"D1001: Number out of range: {value}") from None
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_fitting(item) for item in value]
+        case dict():
+            return {str(_fitting(key)): _fitting(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _apart(text: str, bindings: dict[str, Json], scope: Scope) -> Json | Undefined:
+    """Evaluate in a worker, see `apart`."""
+    try:
+        found = apart.evaluate(text, bindings, scope.random() if "random" in text else 0.0)
+    except apart.Died as died:
+        raise _LibraryError(str(died)) from None
+    except OSError as error:
+        raise _LibraryError(f"No process could be started to evaluate it: {error}") from None
+    if "error" in found:
+        raise _LibraryError(str(found["error"]))
+    if "function" in found:
+        raise _UnsupportedResult
+    return found.get("value", UNDEFINED)
+
+
+def answer(text: str, bindings: dict[str, Json], source: random.Random) -> dict[str, Json]:
+    """What a worker answers: `value`, `error`, `function`, or nothing for undefined."""
+    try:
+        value = _within(text, bindings, _Seeded(source))
+    except _LibraryError as error:
+        return {"error": str(error)}
+    except _UnsupportedResult:
+        return {"function": True}
+    except MemoryError:
+        return {"error": apart.TAKES_MUCH}
+    return {} if isinstance(value, Undefined) else {"value": value}
+
+
+class _Seeded(Values):
+    """A scope that only has random numbers."""
+
+    def __init__(self, source: random.Random) -> None:
+        super().__init__()
+        self._source = source
+
+    def random(self) -> float:
+        return self._source.random()
 
 
 def _keys_of_input(text: str) -> frozenset[str] | None:
@@ -268,9 +342,11 @@ class _Rust:
         self._scope: Scope | None = None
         self._is_function: _Rust | None = None
         try:
-            self._compiled = jsonata.Jsonata(text)
-        except BaseException as error:
-            raise PathSyntaxError(_sentence(error)) from None
+            self._compiled = jsonata.Jsonata(_repaired(text))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a Rust panic is a BaseException
+            raise PathSyntaxError(_sentence(error, text)) from None
         self._compiled.set_output_convert_nulls(False)
         self._compiled.set_runtime_bounds(MILLISECONDS, DEPTH)
         for name, function in FUNCTIONS.items():
@@ -285,24 +361,27 @@ class _Rust:
         self._scope = scope
         try:
             result = self._compiled.evaluate(None, bindings)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, MemoryError, OverflowError, UnicodeEncodeError):
             raise
         except BaseException as error:  # a Rust panic is a BaseException
-            raise _LibraryError(_sentence(error)) from None
+            raise _LibraryError(_sentence(error, self._text)) from None
         finally:
             self._scope = None
         if result is self._undefined:
             return UNDEFINED
-        if result is None and self._gives_function(bindings, scope):
+        if (result is None or (self._text.startswith("/") and isinstance(result, str))) and self._gives_function(
+            bindings, scope
+        ):
             raise _UnsupportedResult
         return cast("Json", result)
 
     def _gives_function(self, bindings: dict[str, Json], scope: Scope) -> bool:
-        """The library shows a function as None, like null."""
+        """The library shows a function as None, like null, and a regular expression as its text."""
         if self._text in ("null", "") or self._text.startswith("$type("):
             return False
         if self._is_function is None:
-            self._is_function = _Rust(f"$type(({self._text}))")
+            # The library takes no regular expression behind "((".
+            self._is_function = _Rust(f"$type({self._text})" if self._text[0] == "/" else f"$type(({self._text}))")
         return self._is_function.evaluate(bindings, scope) == "function"
 
 
@@ -333,7 +412,7 @@ class _Python:
             # An object leaves out what is undefined and keeps null, which this library otherwise confuses.
             self._compiled = cast("_PurePython", jsonata.Jsonata(f'{{"value": ({text})}}'))
         except Exception as error:
-            raise PathSyntaxError(_sentence(error)) from None
+            raise PathSyntaxError(_sentence(error, text)) from None
 
     def evaluate(self, bindings: dict[str, Json], scope: Scope) -> Json | Undefined:
         frame = self._compiled.create_frame()
@@ -346,7 +425,7 @@ class _Python:
         try:
             result = self._compiled.evaluate(None, frame)
         except Exception as error:
-            raise _LibraryError(_sentence(error)) from None
+            raise _LibraryError(_sentence(error, self._text)) from None
         if not isinstance(result, dict) or "value" not in result:
             return UNDEFINED
         value = result["value"]
@@ -359,11 +438,27 @@ def _spread(function: Callable[[list[Json], Scope], Json], scope: Scope, *argume
     return function(list(arguments), scope)
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException, text: str) -> str:
     """`T1006: Attempted to invoke a non-function`; our own functions' errors without Python's class name."""
     code = getattr(error, "code", None) or getattr(error, "error", None)
-    text = re.sub(r"^(_Wrong|ValueError): ", "", str(error))
-    return f"{code}: {text}" if code else text
+    words = re.sub(r"^(_Wrong|ValueError): ", "", str(error))
+    return jsonata_words.sentence(code, words, text, getattr(error, "position", None))
+
+
+def _repaired(text: str) -> str:
+    """$match with a limit, which the library forgets."""
+    return _LIMITED_MATCH.replace("EXPRESSION", text) if "$match" in text else text
+
+
+_LIMITED_MATCH = """(
+    $unlimited_match := $match;
+    $match := function($s, $p, $n)<s-fn?:a<o>> {(
+        $n < 0 ? $error("D3040: Third argument of match function must evaluate to a positive number");
+        $found := $unlimited_match($s, $p);
+        $exists($n) ? $found[[0..$n - 1]] : $found
+    )};
+    EXPRESSION
+)"""
 
 
 # ------------------------------------------------------------------------------------------------ AWS's extra functions
@@ -373,10 +468,9 @@ def _parse(values: list[Json], scope: Scope) -> Json:
     if not values or not isinstance(values[0], str):
         raise ValueError("Argument 1 of function $parse must be a string")
     try:
-        parsed: Json = json.loads(values[0])
+        return parse_json(values[0])
     except (ValueError, RecursionError):
         raise ValueError(f"Unable to parse the string as JSON: {values[0]}") from None
-    return parsed
 
 
 def _random(values: list[Json], scope: Scope) -> Json:

@@ -107,6 +107,26 @@ def compact(value: Json) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+def _no_number(text: str) -> Json:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+_decode = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite).decode
+
+
+def parse_json(text: str) -> Json:
+    """Strict JSON: no NaN, no Infinity, no number beyond a double. Raises ValueError, RecursionError."""
+    value: Json = _decode(text)
+    return value
+
+
 # ----------------------------------------------------------------------------------------------------------- tokenising
 
 _DOTTED = re.compile(r"\.([^.\[\]()*?@,:'\"\s]+)")

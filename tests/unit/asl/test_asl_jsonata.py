@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millpond.asl import jsonata, paths
+from millpond.asl import apart, jsonata, paths
 from millpond.asl.model import Json
 
 SCOPE = paths.Values(
@@ -77,6 +80,81 @@ def test_a_function_is_no_result(expression: str) -> None:
 def test_what_never_ends_is_ended(expression: str) -> None:
     with pytest.raises(paths.EvaluationError, match="threw an error"):
         run("{% " + expression + " %}")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$reduce([1..200], function($a, $b){$a & $a}, 'x')",  # doubles a string
+        "$length($pad('x', 1000000000))",
+        "$length($formatInteger(10000000000, 'I'))",  # overflows the library's stack
+        "$map([1..1000000], function($x){$map([1..1000], function($y){$x * $y})})",
+    ],
+)
+def test_what_explodes_harms_nobody(expression: str) -> None:
+    with pytest.raises(paths.EvaluationError, match=r"threw an error during evaluation\. (U1001|D1001)"):
+        run("{% " + expression + " %}")
+    assert run("{% ($a := 1; $a + 1) %}") == 2
+
+
+TAME = (
+    "$states.input.a + 1",
+    "$states.input.a.b & '-' & $uuid()",
+    "$map($states.input.items, function($v, $i) { {'id': $v.id, 'n': $i} })",
+    "$count($states.input.items[price > 10 and $contains(name, 'x')])",
+    "$states.input.a / 2 > $x.y ? [1..10] : $parse($states.result.Body)",
+    "$states.input.items ~> $filter(function($v) { $v.ok })",
+)
+WILD = (
+    "($a := 1; $a)",
+    "[1..1000000]",
+    "$reduce($x, function($a, $b) { $a + $b })",
+    "$f(1)",
+    "(function($f) { $f($f) })(function($f) { $f($f) })",
+    "$match($x, /a/)",
+    "$map($x, $pad)",
+    "/a/",
+)
+
+
+@pytest.mark.parametrize(("expression", "wild"), [*((text, False) for text in TAME), *((text, True) for text in WILD)])
+def test_which_expressions_are_evaluated_apart(expression: str, wild: bool) -> None:
+    assert apart.is_wild(expression) is wild
+
+
+@pytest.mark.parametrize("wild", ["$pad('x', 1)", "$uppercase('x')"])
+def test_what_the_library_cannot_take(wild: str) -> None:
+    scope = paths.Values(input={"big": 10**30, "half": "a\ud83d"})
+    both = "[$states.input.big, $states.input.half & ''" + f", {wild}]"
+    big, half, _ = jsonata.expression("{% " + both + " %}", "Output")(scope)  # type: ignore[misc]
+    assert (big, half) == (1e30, "a\ufffd")
+    assert jsonata.expression("{% $states.input.big %}", "Output")(scope) == 10**30
+
+
+def test_random_numbers_come_from_the_scope() -> None:
+    class Scope(paths.Values):
+        def random(self) -> float:
+            return 0.25
+
+    assert jsonata.expression("{% $random() %}", "Output")(Scope()) == 0.25
+    apart_, again = (jsonata.expression("{% ($r := $random(); $r) %}", "Output")(Scope()) for _ in range(2))
+    assert apart_ == again
+
+
+CASES = Path(__file__).parents[2] / "cases" / "asl" / "jsonata.txt"
+LINES = CASES.read_text().splitlines()
+INPUT = next(json.loads(line.removeprefix("# input: ")) for line in LINES if line.startswith("# input: "))
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if not line.startswith("# ")])
+def test_as_the_reference_implementation(line: str) -> None:
+    expression, fails, expected = re.fullmatch(r"(.*?) =([>!]) (.*)", line).groups()  # type: ignore[union-attr]
+    try:
+        value = jsonata.expression("{% " + expression + " %}", "Output")(paths.Values(input=INPUT))
+    except (paths.EvaluationError, paths.PathSyntaxError) as error:
+        assert (fails, str(error)[-len(expected) :]) == ("!", expected)
+    else:
+        assert (fails, value) == (">", json.loads(expected))
 
 
 @pytest.mark.parametrize("expression", ["{% ( %}", "{% %}", "{% 1 + %}"])

@@ -1,0 +1,222 @@
+"""Evaluates, in a process of its own, JSONata that could take all the time or memory there is.
+
+A library call cannot be interrupted, and a failed allocation or an overflown stack ends the process it happens in. So
+an expression that may loop or multiply (`is_wild`) goes to a worker: one line of JSON there, one line back. The kernel
+ends a worker that uses more than its CPU second or its memory; the next expression gets a new one. A worker also ends
+when its pipe closes, with whoever started it. The round trip costs about 0.1 ms, so expressions that are tame by their
+text (`$states.input.x + 1`, a `$map` over items) stay in this process, where the library's own bounds hold.
+
+**Limits**: macOS does not enforce the memory bound; there, the CPU second alone bounds it.
+
+May import: millpond.errors, asl.model, asl.jsonata (in the worker only).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO, Final, cast
+
+from millpond.asl.model import Json
+
+CPU_SECONDS = 0.8
+WALL_SECONDS = 4.0
+MEMORY: Final = 1 << 30  # bytes of address space
+LONGEST_RESULT = 16 << 20  # characters of JSON text; a state's payload may have 262,144 bytes
+DEPTH = 10_000
+_STACK = 256 << 20  # bytes; 10,000 levels need about half
+_IDLE = 2  # workers kept for the next expression
+
+TAKES_LONG = "U1001: Expression evaluation timeout: Check for infinite loop"
+TAKES_MUCH = "U1001: Expression evaluation exceeded the memory limit"
+
+# --------------------------------------------------------------------------------------------------------- which ones
+
+_TAME = frozenset(
+    re.findall(
+        r"\w+",
+        """sum count max min average string number length substring substringBefore substringAfter uppercase lowercase
+        trim contains split abs floor ceil round power sqrt boolean not exists append reverse sort keys lookup spread
+        merge type now millis toMillis base64encode base64decode encodeUrlComponent encodeUrl decodeUrlComponent
+        decodeUrl uuid random hash parse partition range map filter each sift single error assert states""",
+    )
+)
+_WILD_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        """pad replace match join formatNumber formatBase formatInteger parseInteger fromMillis reduce distinct zip
+        shuffle eval clone""",
+    )
+)
+_LONGEST_TAME = 2_000
+_CALLS = re.compile(r"\$([A-Za-z_]\w*)?\s*\(")
+_NAMES = re.compile(r"\$([A-Za-z_]\w*)")
+_SMALL_RANGE = re.compile(r"\[\s*\d{1,4}\s*\.\.\s*\d{1,4}\s*\]")
+_FUNCTION = re.compile(r"(?<![\w$])function\s*\(|λ")
+_ARGUMENT = re.compile(r"(?:,|\$(?:map|filter|each|sift|single|sort)\s*\()\s*(?:function\s*\(|λ)")
+_REGEX = re.compile(r"[(,]\s*/")
+
+
+def is_wild(text: str) -> bool:
+    """May this expression take more than its size and its input's size say? Judged by its text alone: what it binds,
+    calls, concatenates. A false alarm costs a round trip to a worker."""
+    if len(text) > _LONGEST_TAME or ":=" in text or _REGEX.search(text) or text.startswith("/"):
+        return True
+    if ".." in _SMALL_RANGE.sub("", text) or text.count("&") > 20:
+        return True
+    if not _TAME.issuperset(_CALLS.findall(text)) or not _WILD_NAMES.isdisjoint(_NAMES.findall(text)):
+        return True
+    return len(_FUNCTION.findall(text)) != len(_ARGUMENT.findall(text))
+
+
+# --------------------------------------------------------------------------------------------------------- this side
+
+
+class Died(Exception):
+    """The worker was ended by the kernel: the text says why, as an error of the library."""
+
+
+class _Worker:
+    """A process at the other end of two pipes."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from millpond.asl.apart import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def ask(self, line: bytes) -> bytes:
+        """The answer to one request. Raises Died."""
+        to, back = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        try:
+            to.write(line)
+            to.flush()
+            answer = back.readline()
+        except BrokenPipeError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            self.close()
+            code = self._process.returncode
+            raise Died(TAKES_LONG if code in (-signal.SIGPROF, -signal.SIGALRM) else TAKES_MUCH)
+        return answer
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue  # it died before it had read all
+        self._process.wait()
+
+
+class _Pool:
+    """Idle workers of this process. A child made by fork must not share its parent's pipes: `pid` tells."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+        self._lock = threading.Lock()
+        self.pid = os.getpid()
+
+    def take(self) -> _Worker:
+        with self._lock:
+            return self._idle.pop() if self._idle else _Worker()
+
+    def give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE:
+                self._idle.append(worker)
+                return
+        worker.close()
+
+    def warm(self) -> None:
+        with self._lock:
+            if not self._idle:
+                self._idle.append(_Worker())
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        if self.pid == os.getpid():
+            for worker in idle:
+                worker.close()
+
+
+_pool = _Pool()
+atexit.register(lambda: _pool.close())
+
+
+def _here() -> _Pool:
+    global _pool
+    if _pool.pid != os.getpid():
+        _pool = _Pool()
+    return _pool
+
+
+def warm() -> None:
+    """Start a worker without waiting for it: an expression that needs one has been compiled."""
+    _here().warm()
+
+
+def evaluate(text: str, bindings: dict[str, Json], seed: float) -> dict[str, Json]:
+    """The worker's answer: `value`, or `error` (text), or `undefined`, or `function`.
+
+    Raises Died where the expression took too long or too much, OSError where no process can be started.
+    """
+    request = json.dumps([text, bindings, seed]).encode() + b"\n"
+    pool = _here()
+    worker = pool.take()
+    answer = worker.ask(request)
+    pool.give_back(worker)
+    found: dict[str, Json] = json.loads(answer)
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- that side
+
+
+def serve() -> None:
+    """The worker: answers until its input closes. Recursion needs a large stack, so the work is a thread's."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.stack_size(_STACK)
+    thread = threading.Thread(target=_serve)
+    thread.start()
+    thread.join()
+
+
+def _serve() -> None:
+    from millpond.asl import jsonata
+
+    jsonata.DEPTH = DEPTH
+    sys.setrecursionlimit(5_000)
+    for line in sys.stdin.buffer:
+        text, bindings, seed = json.loads(line)
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
+        answer = _answer(jsonata.answer(text, bindings, random.Random(seed)))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.stdout.buffer.write(answer)
+        sys.stdout.buffer.flush()
+
+
+def _answer(found: dict[str, Json]) -> bytes:
+    line = json.dumps(found)
+    if len(line) > LONGEST_RESULT:
+        line = json.dumps({"error": TAKES_MUCH})
+    return line.encode() + b"\n"
