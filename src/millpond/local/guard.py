@@ -44,6 +44,7 @@ _PARTS = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 _WORD = re.compile(r"[\w.-]+")
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+_Mac = Callable[[bytes], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Guard:
         self._lock = threading.Lock()
         self._keys: dict[str, Key] = {}  # by access key id
         self._named: dict[str, Key] = {}
-        self._signing: dict[tuple[str, str, str, str], bytes] = {}
+        self._signing: dict[tuple[str, str, str, str], _Mac] = {}
         self._read()
         if "project" not in self._named:
             self._add("project")
@@ -163,14 +164,15 @@ class Guard:
         """The Host that the request names. Raises AwsError: 421 for a foreign one, 403 for a web page's request."""
         hosts = [value for name, value in headers if name == b"host"]
         host = hosts[0].decode("latin-1").lower() if len(hosts) == 1 else ""
-        if not self._ours(host):
+        if not self.is_ours(host):
             raise AwsError("MisdirectedRequest", "This endpoint does not answer for that Host.", status=421)
         for name, value in headers:
             if name == b"origin" or (name == b"sec-fetch-site" and value not in (b"none", b"same-origin")):
                 raise AwsError("AccessDenied", "This endpoint does not answer web pages.", status=403)
         return host
 
-    def _ours(self, host: str) -> bool:
+    def is_ours(self, host: str) -> bool:
+        """Does a Host header name this endpoint?"""
         name, colon, port = host.rpartition(":")
         if not colon or port != str(self.port):
             return False
@@ -196,13 +198,13 @@ class Guard:
         for name in headers:
             if name.startswith("x-amz-") and name not in claim.signed and name not in NEED_NO_SIGNATURE:
                 raise _refuse(claim.service, headers, "mismatch", f"The header {name} is present but not signed.")
-        secret = self._signing_key(key, claim)
+        mac = self._signing_key(key, claim)
         rest = "\n".join((_canonical_headers(claim.signed, headers), ";".join(claim.signed), payload_hash))
         asked = _canonical_query(query)
         for form in _canonical_paths(claim.service, path):
             canonical = f"{method}\n{form}\n{asked}\n{rest}"
             text = "\n".join((ALGORITHM, claim.stamp, claim.scope, hashlib.sha256(canonical.encode()).hexdigest()))
-            made = hmac.digest(secret, text.encode(), "sha256").hex()
+            made = mac(text.encode())
             if hmac.compare_digest(made.encode(), claim.value.encode("utf-8", "replace")):
                 return
         raise _refuse(claim.service, headers, "mismatch")
@@ -224,17 +226,17 @@ class Guard:
         if self._clock() > until:
             raise _refuse("s3", headers, "expired")
 
-    def _signing_key(self, key: Key, claim: Signature) -> bytes:
+    def _signing_key(self, key: Key, claim: Signature) -> _Mac:
         """Derived once a day, region and service: the chain of four HMACs is most of a verification's cost."""
         at = (claim.access_key, claim.date, claim.region, claim.service)
         found = self._signing.get(at)
         if found is None:
-            found = f"AWS4{key.secret_key}".encode()
+            derived = f"AWS4{key.secret_key}".encode()
             for part in (*at[1:], "aws4_request"):
-                found = hmac.new(found, part.encode(), hashlib.sha256).digest()
+                derived = hmac.digest(derived, part.encode(), "sha256")
             if len(self._signing) >= KEPT_SIGNING_KEYS:
                 self._signing.clear()
-            self._signing[at] = found
+            found = self._signing[at] = _mac(derived)
         return found
 
     def _check_time(self, claim: Signature, headers: Mapping[str, str]) -> None:
@@ -250,6 +252,21 @@ class Guard:
                 raise _refuse(claim.service, headers, "skew")
         elif age < -SKEW_SECONDS or age > claim.expires:
             raise _refuse(claim.service, headers, "expired")
+
+
+def _mac(key: bytes) -> _Mac:
+    """HMAC-SHA256 with this key, as hex. RFC 2104's two hashes begin once: `hmac.digest` begins them at each call, and
+    gives up the interpreter's lock meanwhile, so that the caller waits for another thread to pause."""
+    key = key.ljust(64, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))
+
+    def mac(text: bytes) -> str:
+        first, second = inner.copy(), outer.copy()
+        first.update(text)
+        second.update(first.digest())
+        return second.hexdigest()
+
+    return mac
 
 
 @functools.lru_cache(maxsize=64)
@@ -305,15 +322,28 @@ def _from_query(query: Mapping[str, str], headers: Mapping[str, str]) -> Signatu
 def _claim(
     credential: str, signed: str, value: str, stamp: str, expires: int | None, headers: Mapping[str, str]
 ) -> Signature:
+    parts = _scope_of(credential)
+    if parts is None:
+        raise _refuse("", headers, "incomplete", "Credential must be key/date/region/service/aws4_request.")
+    return Signature(*parts, _names(signed), value, stamp, expires)
+
+
+@functools.lru_cache(maxsize=256)
+def _scope_of(credential: str) -> tuple[str, str, str, str] | None:
+    """Key, date, region and service; a client's are the same all day."""
     parts = credential.split("/")
     if len(parts) != 5 or parts[4] != "aws4_request" or not all(map(_WORD.fullmatch, parts)):
-        raise _refuse("", headers, "incomplete", "Credential must be key/date/region/service/aws4_request.")
-    names = tuple(signed.lower().split(";"))
-    return Signature(parts[0], parts[1], parts[2], parts[3], names, value, stamp, expires)
+        return None
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+@functools.lru_cache(maxsize=256)
+def _names(signed: str) -> tuple[str, ...]:
+    return tuple(signed.lower().split(";"))
 
 
 def _canonical_headers(signed: Sequence[str], headers: Mapping[str, str]) -> str:
-    return "".join(f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in signed)
+    return "".join([f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in signed])
 
 
 def _canonical_query(query: str) -> str:

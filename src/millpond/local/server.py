@@ -2,7 +2,7 @@
 
     client --HTTP--> uvicorn -> guard -> service of the signature -> operation of the request
                                             |-- a room's operation: parsed, run in a thread, answered (protocol.py);
-                                            |   its quick ones without a thread: see `App.at_once`
+                                            |   its quick ones without a thread: wire.py
     in-process boto3 (loopback.py) ---------|-- S3: a door of its own, for streams (below)
                                             |-- what a room leaves to moto, or a service without room: moto_bridge.py
                                             `-- else 501 in AWS's form
@@ -36,10 +36,9 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from millpond.errors import MillpondError
 from millpond.local import models, presigned, protocol, rooms
@@ -47,6 +46,7 @@ from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, bucket_
 from millpond.local.protocol import Reply, Request
 from millpond.local.service import AwsError, Call, Clock, Endpoint, unsupported
 from millpond.local.store import Store, StoreUnavailable, WouldWait
+from millpond.local.wire import Connection
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 THREADS = 128  # a thread may wait long: GetActivityTask 60 s, a synchronous Lambda 15 min
 LARGEST_BODY = 128 * 1024 * 1024  # outside S3; the largest of AWS is a function's zip (50 MB, base64)
-LARGEST_HEADERS = 64 * 1024
-LARGEST_AT_ONCE = 16 * 1024  # a body that takes long to parse is parsed in a thread
 
 
 class Disconnected(Exception):
@@ -100,7 +98,7 @@ class Server:
         """Serve until `stop`; then stop the rooms and close the store. Raises what kept it from starting."""
         config = uvicorn.Config(
             self.app,
-            http=Protocol,
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -162,94 +160,6 @@ def _no_signals() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP with two refusals and a shortcut of our own.
-
-    A request line in absolute form (`GET http://host/`) counts as a second Host; a head of more than 64 KiB, which
-    httptools would collect without end, is not HTTP. A request that came whole is offered to `App.at_once`; when that
-    answers, the answer is written here, in one piece, without a task, a thread or ASGI's messages.
-    """
-
-    _head = 0
-    _feeding = False
-    _offered: tuple[RequestResponseCycle, Any] | None = None
-
-    def data_received(self, data: bytes) -> None:
-        self._feeding = True
-        try:
-            super().data_received(data)
-            while self._offered is not None:  # an answer may let the next request of a pipeline begin
-                cycle, app = self._offered
-                if cycle.more_body and _is_short(cycle.scope):
-                    break  # clients send head and body apart: it is here in a moment
-                self._offered = None
-                reply = self._at_once(cycle)
-                if reply is None:
-                    super()._start_asgi_task(cycle, app)
-                else:
-                    self._write(cycle, reply)
-        finally:
-            self._feeding = False
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._feeding:  # the body may be part of the same data
-            self._offered = (cycle, app)
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _at_once(self, cycle: RequestResponseCycle) -> Reply | None:
-        whole = not cycle.more_body and len(cycle.body) <= LARGEST_AT_ONCE and not cycle.waiting_for_100_continue
-        if not whole or self.flow.write_paused or self.transport.is_closing():
-            return None
-        app: App = self.config.app  # type: ignore[assignment]
-        return app.at_once(cast(Scope, cycle.scope), cycle.body)
-
-    def _write(self, cycle: RequestResponseCycle, reply: Reply) -> None:
-        content = [STATUS_LINE[reply.status]]
-        content += [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in reply.headers]
-        if not cycle.keep_alive:
-            content.append(b"connection: close\r\n")
-        content += [b"content-length: %d\r\n\r\n" % len(reply.body), reply.body]
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(b"".join(content))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-
-    def on_message_begin(self) -> None:
-        self._head = 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._count(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
-        super().on_header(name, value)
-
-    def _count(self, part: bytes) -> None:
-        self._head += len(part)
-        if self._head > LARGEST_HEADERS:
-            raise ValueError("the head of the request is too large")  # httptools makes an answer 400 of it
-
-    def on_headers_complete(self) -> None:
-        if not self.url.startswith(b"/"):
-            self.headers.append((b"host", b"named in the request line"))
-        super().on_headers_complete()
-
-
-def _is_short(scope: Any) -> bool:
-    """Whether a request says that its body is short, and its client sends it unasked."""
-    length = b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name in (b"expect", b"transfer-encoding"):
-            return False
-    return length.isdigit() and len(length) < 10 and int(length) <= LARGEST_AT_ONCE
 
 
 class Router:
@@ -365,24 +275,21 @@ class App:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
-    def at_once(self, scope: Scope, body: bytes | bytearray) -> Reply | None:
+    def at_once(self, request: Request) -> Reply | None:
         """The answer to a request that needs no waiting; None when it is not one: then `_serve` has it, from the start.
 
         These are the operations that a room calls `quick` (they touch nothing but the store), while nobody else writes
         to the store. They run on the event loop, for a change of threads costs more than they do. All that the guard
-        asks is asked here; what it does not let in, `_serve` refuses.
+        asks is asked here (wire.py lets no browser's marks through); what it does not let in, `_serve` refuses.
         """
-        headers = scope["headers"]
-        target = next((value for name, value in headers if name == b"x-amz-target"), b"").decode("latin-1")
+        headers = request.headers
+        target = headers.get("x-amz-target", "")
         service = self.router.quick.get(target)
-        if service is None or scope["method"] != "POST" or not self.server.ready.is_set():
+        if service is None or not self.server.ready.is_set() or not self.guard.is_ours(headers.get("host", "")):
             return None
-        request = _request(scope)
-        request.body = bytes(body)
         try:
-            self.guard.admit(headers)
-            claim = identify(request.query_members(), request.headers)
-            if request.headers["x-amz-target"] != target or models.service_of(claim.service, target) != service:
+            claim = identify({}, headers)
+            if models.service_of(claim.service, target) != service:
                 return None
             self._check(claim, request, _hash(request.body))
         except Exception:  # whatever it is, `_serve` meets it again, and answers and logs it

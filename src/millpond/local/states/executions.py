@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,6 @@ from millpond.local.service import AwsError, Call, Endpoint, Operation
 from millpond.local.states import arns, machines, paging
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from millpond.engine import Engine
     from millpond.local.states.journal import Journal
     from millpond.local.states.machines import Machines
@@ -81,14 +80,8 @@ class Executions:
             return {"executionArn": arn, "startDate": now}
         arn = arns.execution_arn(machine["arn"], name)
         secret = secrets.token_bytes(32)
-        with self.store.write() as db:
-            there = db.execute("SELECT * FROM states_executions WHERE arn = ?", (arn,)).fetchone()
-            if there is not None:
-                # The same name with the same input answers the same while it runs.
-                if there["status"] == "RUNNING" and there["input"] == text:
-                    return {"executionArn": arn, "startDate": there["started"]}
-                raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
-            added = db.execute(
+        try:
+            number = self.store.insert(
                 "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, version,"
                 " alias, trace, secret) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -96,8 +89,12 @@ class Executions:
                     *(params.get("traceHeader"), secret),
                 ),
             )
-            assert added.lastrowid is not None
-            number = added.lastrowid
+        except sqlite3.IntegrityError:
+            there = self.row(arn)
+            # The same name with the same input answers the same while it runs.
+            if there["status"] == "RUNNING" and there["input"] == text:
+                return {"executionArn": arn, "startDate": there["started"]}
+            raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'") from None
         self.records.remember(arn, number)
         self.engine.start(
             self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)
