@@ -38,6 +38,7 @@ Statement = tuple[str, Sequence[Any]]
 GROUP_SECONDS = 0.010
 GROUP_SIZE = 200
 PATIENCE_SECONDS = 5.0  # how long a writer waits for a file that another program locks
+MOMENT_SECONDS = 0.002  # most groups are committed in less, and a request costs as much once it changes threads
 PAUSE_SECONDS = 0.25  # between two tries to commit while it cannot be done
 LONGEST_QUEUE = 50_000  # statements that may wait for a disk that is full
 VERSION = 1  # of the file, kept in it as user_version: a newer one is refused
@@ -282,9 +283,9 @@ class Store:
 
     @contextlib.contextmanager
     def unless_busy(self) -> Iterator[bool]:
-        """Keep other threads from writing for the length of the block, without waiting: False when one writes. A
-        `write` in the block raises WouldWait where another program locks the file."""
-        free = self._writing.acquire(blocking=False)
+        """Keep other threads from writing for the length of the block, hardly waiting: False when one writes longer.
+        A `write` in the block raises WouldWait where another program locks the file."""
+        free = self._writing.acquire(timeout=MOMENT_SECONDS)
         if not free:
             yield False
             return
