@@ -18,7 +18,7 @@ from glue_jobs import Workshop
 
 from millpond import runtime
 from millpond.local.glue import job_runs
-from millpond.local.service import Endpoint
+from millpond.local.service import Endpoint, acting_for
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -279,14 +279,21 @@ def test_three_spark_jobs_at_once(shop: Workshop) -> None:
     assert {shop.wait("many", run_id)["JobRunState"] for run_id in ids} == {"SUCCEEDED"}
 
 
-def test_start_once(shop: Workshop, endpoint: Endpoint) -> None:
+def test_a_task_starts_its_run_once(shop: Workshop, endpoint: Endpoint) -> None:
     shop.job("once", "print(1)\n", head=False, kind="pythonshell")
-    jobs: Any = endpoint.services["glue"].parts["jobs"]  # type: ignore[attr-defined]
-    first = jobs.start_once("token-1", {"JobName": "once"})
-    assert jobs.start_once("token-1", {"JobName": "once"}) == first
+
+    def start(token: str) -> str:
+        before = acting_for.set(token)
+        try:
+            return endpoint.client("glue").start_job_run(JobName="once")["JobRunId"]
+        finally:
+            acting_for.reset(before)
+
+    first = start("token-1")
+    assert start("token-1") == first
     shop.wait("once", first)
-    assert jobs.start_once("token-1", {"JobName": "once"}) == first
-    assert jobs.start_once("token-2", {"JobName": "once"}) != first
+    assert start("token-1") == first
+    assert start("token-2") != first
 
 
 def test_definitions(shop: Workshop) -> None:

@@ -134,7 +134,7 @@ def test_arguments_are_checked(sfn: Any, resource: str, parameters: Any, why: st
 
 
 def test_what_is_not_carried_fails_loudly(sfn: Any) -> None:
-    seen = ended(sfn, start(sfn, task("batch:submitJob.sync", {"JobName": "x"})))
+    seen = ended(sfn, start(sfn, task("batch:submitJob.sync", {"JobName": "x", "JobQueue": "q", "JobDefinition": "d"})))
     assert (seen["status"], seen["error"]) == ("FAILED", "Batch.NotImplementedException")
 
 

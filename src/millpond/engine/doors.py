@@ -2,7 +2,7 @@
 
 The host (local/states, or testing.simulate) implements the three protocols and drives one loop thread:
 
-    engine = Engine(clock, tasks, store, ended=on_end, wake=wakeup.set, time_scale=1.0)
+    engine = Engine(clock, tasks, store, ended=on_end, wake=wakeup.set, check=why_not, time_scale=1.0)
     for snapshot in unfinished_executions:           # after a restart
         engine.restore(snapshot)
     while not closing:

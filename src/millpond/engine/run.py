@@ -65,9 +65,14 @@ def _nobody(execution: str, ended: Ended) -> None:
     return None
 
 
+def _anything(call: TaskCall) -> str | None:
+    return None
+
+
 class Engine:
     """Runs executions. `ended` is called in the loop, after the end is durable; `wake` from any thread, when a message
-    waits. `time_scale` makes Wait states and retry delays that many times faster, nothing else."""
+    waits; `check` in the loop, before a task is scheduled: why its arguments cannot start it, None where they can.
+    `time_scale` makes Wait states and retry delays that many times faster, nothing else."""
 
     def __init__(
         self,
@@ -77,10 +82,12 @@ class Engine:
         *,
         ended: Callable[[str, Ended], None] = _nobody,
         wake: Callable[[], None] = _nothing,
+        check: Callable[[TaskCall], str | None] = _anything,
         time_scale: float = 1.0,
     ) -> None:
         self.clock, self.tasks, self.store = clock, tasks, store
         self._on_end, self._wake, self._scale = ended, wake, time_scale
+        self.check = check
         self._inbox: deque[Callable[[], None]] = deque()
         self._runs: dict[str, Run] = {}
         self._ready: deque[Run] = deque()

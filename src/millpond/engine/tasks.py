@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from millpond.asl.model import Json
 from millpond.engine.doors import Phase, TaskCall, TaskKind
-from millpond.engine.failure import StateFailed
+from millpond.engine.failure import RUNTIME, StateFailed
 from millpond.engine.frame import Frame, TaskState, exceeds, to_text
 from millpond.engine.history import TASK_EVENTS, failure_details
 from millpond.engine.node import Call
@@ -73,9 +73,15 @@ def _joined_version(resource: str) -> str:
 
 
 def schedule(engine: Engine, frame: Frame, call: Call) -> None:
-    """Write the Scheduled event and hand the call to the batch's tasks; it starts after the barrier."""
+    """Write the Scheduled event and hand the call to the batch's tasks; it starts after the barrier.
+
+    Raises StateFailed where the arguments cannot start the task: then AWS writes no event of the task at all.
+    """
     run = frame.run
-    task = TaskState(call_of(frame, call, frame.tries), run.token(frame))
+    wanted = call_of(frame, call, frame.tries)
+    if (why := engine.check(wanted)) is not None:
+        raise StateFailed(RUNTIME, why, evaluated=True)
+    task = TaskState(wanted, run.token(frame))
     kind = task.call.kind
     frame.task, frame.phase = task, "task"
     text = to_text(call.arguments)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 ACCOUNT = "000000000000"
 
 acting_for: ContextVar[str] = ContextVar("acting_for", default="")
-"""The task token on whose behalf this thread calls other services over loopback. A service that can (Lambda) does what
-was asked under one token once, although the endpoint may be killed in between and ask again."""
+"""The task token on whose behalf this thread calls other services over loopback. A service that can (Lambda, Glue)
+does what was asked under one token once, although the endpoint may be killed in between and ask again."""
 
 
 class AwsError(MillpondError):

@@ -1,7 +1,7 @@
 """Glue jobs: definitions and the operations on their runs (job_runs.py does the work).
 
-A part of the Glue service. `start_once` is an in-process door for Step Functions: StartJobRun has no idempotency token
-on AWS, and a restarted engine must find the run that it had started.
+A part of the Glue service. StartJobRun has no idempotency token on AWS, but a restarted engine must find the run that
+it had started: a task of our Step Functions starts a run once (`service.acting_for`).
 
 Limits: notification delay, security configuration, source control, maintenance windows and job upgrade analysis are
 stored or refused, never acted on; capacity says nothing about local cores and memory.
@@ -17,7 +17,7 @@ from millpond.local.glue import bookmarks, records
 from millpond.local.glue.job_arguments import SPARK, check_definition, invalid, with_defaults
 from millpond.local.glue.job_runs import OVER, Runs
 from millpond.local.glue.tags import drop_tags, write_tags
-from millpond.local.service import AwsError, Call, Endpoint, Operation
+from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
 
 
 class Jobs:
@@ -148,14 +148,11 @@ class Jobs:
     # ---- runs
 
     def start_run(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        return {"JobRunId": self.runs.begin(self._shown(self._job(params["JobName"])), params)}
-
-    def start_once(self, token: str, params: dict[str, Any]) -> str:
-        """StartJobRun for our own engine: returns the run's id; the same token always gives the same run."""
-        row = self.endpoint.store.one("SELECT id FROM glue_job_runs WHERE token = ?", (token,))
-        if row:
-            return str(row["id"])
-        return self.runs.begin(self._shown(self._job(params["JobName"])), params, token)
+        """A new run; for a task of Step Functions (`acting_for`) the run that its token started before."""
+        token = acting_for.get()
+        if token and (row := self.endpoint.store.one("SELECT id FROM glue_job_runs WHERE token = ?", (token,))):
+            return {"JobRunId": row["id"]}
+        return {"JobRunId": self.runs.begin(self._shown(self._job(params["JobName"])), params, token or None)}
 
     def get_run(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         row = self.endpoint.store.one(

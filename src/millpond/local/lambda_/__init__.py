@@ -42,6 +42,10 @@ class Lambda:
         """A task of Step Functions is over, and its outcome is in the store."""
         self._invoker.forget(token)
 
+    def interrupt(self, token: str) -> None:
+        """A task of Step Functions was stopped: the process that runs its invocation is ended."""
+        self._invoker.interrupt(token)
+
     def start(self) -> None:
         self._invoker.start()
 

@@ -144,6 +144,11 @@ class Invoker:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._outcome(token))
 
+    def interrupt(self, token: str) -> None:
+        """The task was stopped, and nobody waits for its invocation: its process is ended, where it has one."""
+        self.pools.interrupt(str(self._outcome(token)))
+        self.forget(token)
+
     def _run(self, version: Version, name: Name, invocation: Invocation) -> tuple[Invocation, bytes]:
         """Run one event. Raises TooManyRequestsException when reserved concurrency is used up."""
         invocation.arn = self.functions.arn(name.name, name.qualifier)

@@ -428,16 +428,25 @@ class Pools:
         self._all: set[Worker] = set()
         self._count: dict[str, int] = {}
         self._stale: set[str] = set()
+        self._serving: dict[str, Worker] = {}  # tasks of Step Functions, by the file of their outcome
         self._changed = threading.Condition()
         self._closed = False
 
     def run(self, sandbox: Sandbox, invocation: Invocation, *, limit: int, wait: bool) -> bytes:
         """Run on a free or a new worker. Raises Busy when `limit` workers are at work and we are not to wait."""
         worker = self._take(sandbox, limit, wait)
+        if invocation.outcome:
+            self._serving[invocation.outcome] = worker
         try:
             return worker.run(invocation)
         finally:
+            self._serving.pop(invocation.outcome, None)
             self._give(worker)
+
+    def interrupt(self, outcome: str) -> None:
+        """End the worker that runs the invocation of this outcome, if one does."""
+        if (worker := self._serving.get(outcome)) is not None:
+            worker.kill()
 
     def _take(self, sandbox: Sandbox, limit: int, wait: bool) -> Worker:
         key = sandbox.key

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from millpond.local.service import AwsError, Call, Operation, unsupported
-from millpond.local.states import arns, machines
+from millpond.local.states import arns, integrations, machines
 from millpond.local.states.callbacks import Callbacks
 from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
@@ -79,6 +79,7 @@ class States:
             self.records,
             ended=self._ended,
             wake=self._wakeup.set,
+            check=integrations.check,
             time_scale=endpoint.clock.scale,
         )
         for part in (self.executions, self.callbacks, self.worker):

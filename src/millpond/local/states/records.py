@@ -222,12 +222,6 @@ class Records:
             self._put(db, token, n, "outcome", json.dumps(outcome))
         return True
 
-    def claimed(self) -> set[str]:
-        """Glue runs that some task already holds."""
-        rows = self.store.read("SELECT handle FROM states_tasks WHERE handle IS NOT NULL")
-        handles = [_json(row["handle"]) for row in rows]
-        return {handle["RunId"] for handle in handles if isinstance(handle, dict) and "RunId" in handle}
-
     def _upsert(self, token: str, execution: str, column: str, value: Any) -> None:
         n = self.number(execution)
         if n is not None:  # an Express execution has no rows

@@ -1,8 +1,11 @@
 """Any AWS API as a Task: names, parameters and answers between ASL's forms and botocore's.
 
-ASL names services as the Java SDK does (`sfn`, `cloudwatchlogs`), actions in camelCase, members in PascalCase. Answers
-come back in JSON forms: timestamps as text (SDK integrations) or epoch milliseconds (optimised ones), blobs as text.
-Errors are called `Glue.EntityNotFoundException`: the service's Java name and the modelled error.
+ASL names services as the Java SDK does (`sfn`, `cloudwatchlogs`), actions in camelCase, members in PascalCase. SDK
+integrations (`Style.SDK`) spell members as the Java SDK v2 derives them from the model: `DBInstanceIdentifier` is
+`DbInstanceIdentifier`, DynamoDB's `BOOL` is `Bool` (aws-sdk-js issue 4294 shows a recorded answer). Optimised ones keep
+the model's spelling with a capital first letter. Both spellings are taken, so a flow is not refused over one of them.
+Answers come back in JSON forms: timestamps as text (SDK integrations) or epoch milliseconds (optimised ones), blobs and
+streams as text. Errors: `integrations/errors.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +18,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from millpond.local import models
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-    from botocore.model import OperationModel, Shape
+    from botocore.model import OperationModel
 
 # ASL's service -> botocore's, where dropping the hyphens of botocore's name does not give it.
 SERVICES: Mapping[str, str] = {
@@ -41,17 +43,32 @@ SERVICES: Mapping[str, str] = {
     "applicationautoscaling": "application-autoscaling",
     "systemsmanager": "ssm",
 }
-# The Java name of a service in error names where the rule does not give it.
-OPTIMISED_NAMES: Mapping[str, str] = {
-    "dynamodb": "DynamoDB",
-    "states": "StepFunctions",
-    "sns": "SNS",
-    "sqs": "SQS",
-    "lambda": "Lambda",
-    "glue": "Glue",
-    "athena": "Athena",
-    "events": "EventBridge",
-    "sagemaker": "SageMaker",
+Style = Literal["sdk", "optimised"]
+
+# Members that the Java SDK v2 names by hand.
+RENAMED: Mapping[str, str] = {
+    "NULL": "Nul",
+    "ChecksumCRC32": "ChecksumCRC32",
+    "ChecksumCRC32C": "ChecksumCRC32C",
+    "ChecksumCRC64NVME": "ChecksumCRC64NVME",
+    "ChecksumSHA1": "ChecksumSHA1",
+    "ChecksumSHA256": "ChecksumSHA256",
+}
+
+# Actions that Step Functions does not take, by botocore's service name. Source: AWS Step Functions Developer Guide,
+# "Supported AWS SDK integrations", unsupported API actions; event streams cannot be called by any flow.
+UNSUPPORTED: Mapping[str, frozenset[str]] = {
+    "comprehendmedical": frozenset({"DetectEntities"}),
+    "efs": frozenset({"CreateTags", "DeleteTags", "DescribeTags"}),
+    "elastictranscoder": frozenset({"TestRole"}),
+    "emr": frozenset({"DescribeJobFlows"}),
+    "iotdeviceadvisor": frozenset({"ListTestCases"}),
+    "lambda": frozenset({"InvokeAsync", "InvokeWithResponseStream"}),
+    "mediapackage": frozenset({"RotateChannelCredentials"}),
+    "rds-data": frozenset({"ExecuteSql"}),
+    "s3": frozenset({"SelectObjectContent"}),
+    "shield": frozenset({"DeleteSubscription"}),
+    "sts": frozenset({"AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}),
 }
 
 
@@ -102,172 +119,225 @@ def _operations(service: str) -> Mapping[str, str]:
 def knows(service: str, action: str) -> bool:
     """Does the AWS SDK have this service (by ASL's name) and action? For `asl.check`."""
     named = service_named(service)
-    return named is not None and operation_named(named, action) is not None
+    operation = operation_named(named, action) if named is not None else None
+    if operation is None or operation.name in UNSUPPORTED.get(named or "", ()):
+        return False
+    return not (operation.has_event_stream_input or operation.has_event_stream_output)
 
 
 # ----------------------------------------------------------------------------------------------------------- parameters
 
 
-def parameters(operation: OperationModel, arguments: Any) -> dict[str, Any]:
+def parameters(operation: OperationModel, arguments: Any, *, style: Style = "optimised") -> dict[str, Any]:
     """ASL arguments as botocore takes them. Raises ParameterError naming every field that does not fit."""
     shape = operation.input_shape
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):
         raise ParameterError("The value for the Parameters must be a JSON object")
+    reader = _Reader(style)
     if shape is None:
-        return {}
-    wrong: list[str] = []
-    converted = _structure(shape, arguments, wrong)
-    if wrong:
-        raise ParameterError(", ".join(wrong))
+        reader.wrong = [_not_supported(key) for key in arguments]
+        converted: dict[str, Any] = {}
+    else:
+        converted = reader.structure(shape, arguments)
+    if reader.wrong:
+        raise ParameterError(", ".join(reader.wrong))
     return converted
 
 
 def pascal(member: str) -> str:
-    """A member as ASL writes it."""
+    """A member as optimised integrations write it."""
     return member[:1].upper() + member[1:]
 
 
-def _structure(shape: Shape, value: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
-    members: Mapping[str, Shape] = shape.members  # type: ignore[attr-defined]
-    by_name = {pascal(name): name for name in members} | {name: name for name in members}
-    converted: dict[str, Any] = {}
-    for key, item in value.items():
-        name = by_name.get(key)
-        if name is None:
-            wrong.append(f'The field "{key}" is not supported by Step Functions')
-        elif item is not None:
-            converted[name] = _incoming(members[name], item, key, wrong)
-    required: list[str] = getattr(shape, "required_members", [])
-    wrong += [f'The field "{pascal(name)}" is required but was missing' for name in required if name not in converted]
-    return converted
+@functools.cache
+def java(name: str) -> str:
+    """A name as the Java SDK v2 derives it: `DBInstanceIdentifier` -> `DbInstanceIdentifier`, `SFN` -> `Sfn`.
+
+    The rules are those of the SDK's generator: word boundaries are found in this order, then each word is capitalised.
+    """
+    if name in RENAMED:
+        return RENAMED[name]
+    text = re.sub(r"[^A-Za-z0-9]+", " ", name)
+    text = re.sub(r"([^a-z]{2,})v([0-9]+)", r"\1 v\2 ", text)
+    text = re.sub(r"([^A-Z]{2,})V([0-9]+)", r"\1 V\2 ", text)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][a-zA-Z0-9])", " ", text)
+    text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
+    text = re.sub(r"([0-9])([a-zA-Z])", r"\1 \2", text)
+    return "".join(word[:1].upper() + word[1:].lower() for word in text.split())
 
 
-def _incoming(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
-    convert = _INCOMING.get(shape.type_name)
-    if convert is None:
-        return value
-    return convert(shape, value, field, wrong)
+def member(name: str, style: Style) -> str:
+    """A member of botocore's model as ASL writes it."""
+    return java(name) if style == "sdk" else pascal(name)
 
 
-def _into_structure(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
-    if getattr(shape, "is_document_type", False):
-        return value
-    if not isinstance(value, dict):
-        wrong.append(f"The value for the field '{field}' must be a JSON object")
-        return {}
-    return _structure(shape, value, wrong)
+def _not_supported(field: str) -> str:
+    return f'The field "{field}" is not supported by Step Functions'
 
 
-def _into_list(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
-    if not isinstance(value, list):
-        wrong.append(f"The value for the field '{field}' must be an ARRAY")
-        return []
-    member: Shape = shape.member  # type: ignore[attr-defined]
-    return [_incoming(member, item, field, wrong) for item in value]
+class _Reader:
+    """Turns ASL's values into botocore's; `wrong` collects what does not fit, in AWS's words."""
+
+    def __init__(self, style: Style) -> None:
+        self.style: Style = style
+        self.wrong: list[str] = []
+
+    def structure(self, shape: Any, value: dict[str, Any]) -> dict[str, Any]:
+        by_name = _spellings(shape)
+        converted: dict[str, Any] = {}
+        for key, item in value.items():
+            name = by_name.get(key)
+            if name is None:
+                self.wrong.append(_not_supported(key))
+            elif item is not None:
+                converted[name] = self.value(shape.members[name], item, key)
+        self.wrong += [
+            f'The field "{member(name, self.style)}" is required but was missing'
+            for name in shape.required_members
+            if name not in converted
+        ]
+        return converted
+
+    def value(self, shape: Any, value: Any, field: str) -> Any:
+        match shape.type_name:
+            case "structure":
+                return self._object(shape, value, field)
+            case "list":
+                return self._list(shape, value, field)
+            case "map":
+                return self._map(shape, value, field)
+            case _:
+                return self._scalar(shape, value, field)
+
+    def _bad(self, field: str, kind: str) -> None:
+        self.wrong.append(f"The value for the field '{field}' must be {kind}")
+
+    def _object(self, shape: Any, value: Any, field: str) -> Any:
+        if shape.is_document_type:
+            return value
+        if not isinstance(value, dict):
+            self._bad(field, "a JSON object")
+            return {}
+        return self.structure(shape, value)
+
+    def _list(self, shape: Any, value: Any, field: str) -> Any:
+        if not isinstance(value, list):
+            self._bad(field, "an ARRAY")
+            return []
+        return [self.value(shape.member, item, field) for item in value]
+
+    def _map(self, shape: Any, value: Any, field: str) -> Any:
+        if not isinstance(value, dict):
+            self._bad(field, "a JSON object")
+            return {}
+        return {key: self.value(shape.value, item, key) for key, item in value.items()}
+
+    def _scalar(self, shape: Any, value: Any, field: str) -> Any:
+        convert, kind = _SCALARS[shape.type_name]
+        try:
+            return convert(shape, value)
+        except (TypeError, ValueError, OverflowError):
+            self._bad(field, kind)
+            return None
 
 
-def _into_map(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
-    if not isinstance(value, dict):
-        wrong.append(f"The value for the field '{field}' must be a JSON object")
-        return {}
-    member: Shape = shape.value  # type: ignore[attr-defined]
-    return {key: _incoming(member, item, key, wrong) for key, item in value.items()}
+@functools.lru_cache(maxsize=4096)
+def _spellings(shape: Any) -> Mapping[str, str]:
+    """Every spelling that is taken -> the model's. A member that another's spelling would hide keeps its own."""
+    names = tuple(shape.members)
+    return (
+        {name: name for name in names} | {java(name): name for name in names} | {pascal(name): name for name in names}
+    )
 
 
-def _into_text(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
-    if isinstance(value, str):
-        return value
-    wrong.append(f"The value for the field '{field}' must be a STRING")
-    return ""
+def _text_in(shape: Any, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
-def _into_blob(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
+def _blob_in(shape: Any, value: Any) -> bytes:
     from millpond.asl.paths import compact
 
     return (value if isinstance(value, str) else compact(value)).encode()
 
 
-def _into_number(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
+def _number_in(shape: Any, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        wrong.append(f"The value for the field '{field}' must be a NUMBER")
-        return 0
+        raise TypeError
     return int(value) if shape.type_name in ("integer", "long") else value
 
 
-def _into_boolean(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
+def _boolean_in(shape: Any, value: Any) -> bool:
     if not isinstance(value, bool):
-        wrong.append(f"The value for the field '{field}' must be a BOOLEAN")
-    return value is True
+        raise TypeError
+    return value
 
 
-def _into_timestamp(shape: Shape, value: Any, field: str, wrong: list[str]) -> Any:
+def _timestamp_in(shape: Any, value: Any) -> datetime:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return datetime.fromtimestamp(value, UTC)
-    try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        wrong.append(f"The value for the field '{field}' must be a timestamp")
-        return datetime.fromtimestamp(0, UTC)
+    return datetime.fromisoformat(value)
 
 
-_INCOMING: Mapping[str, Callable[[Any, Any, str, list[str]], Any]] = {
-    "structure": _into_structure,
-    "list": _into_list,
-    "map": _into_map,
-    "string": _into_text,
-    "character": _into_text,
-    "blob": _into_blob,
-    "integer": _into_number,
-    "long": _into_number,
-    "float": _into_number,
-    "double": _into_number,
-    "boolean": _into_boolean,
-    "timestamp": _into_timestamp,
+_SCALARS: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "string": (_text_in, "a STRING"),
+    "character": (_text_in, "a STRING"),
+    "blob": (_blob_in, "a STRING"),
+    "integer": (_number_in, "a NUMBER"),
+    "long": (_number_in, "a NUMBER"),
+    "float": (_number_in, "a NUMBER"),
+    "double": (_number_in, "a NUMBER"),
+    "boolean": (_boolean_in, "a BOOLEAN"),
+    "timestamp": (_timestamp_in, "a timestamp"),
 }
 
 # -------------------------------------------------------------------------------------------------------------- answers
 
 
-def answer(operation: OperationModel, response: Mapping[str, Any], *, millis: bool = False) -> dict[str, Any]:
-    """A botocore answer in ASL's form: PascalCase members; timestamps as ISO text or (optimised) epoch milliseconds."""
+def answer(operation: OperationModel, response: Mapping[str, Any], *, style: Style) -> dict[str, Any]:
+    """A botocore answer in ASL's form: members as `style` spells them; timestamps as ISO text (SDK) or epoch
+    milliseconds (optimised)."""
     shape = operation.output_shape
     if shape is None:
         return {}
-    return _outgoing_dict(shape, {key: value for key, value in response.items() if key != "ResponseMetadata"}, millis)
+    kept = {key: value for key, value in response.items() if key != "ResponseMetadata"}
+    return _outgoing_dict(shape, kept, style)
 
 
-def _outgoing(shape: Shape | None, value: Any, millis: bool) -> Any:
+def _outgoing(shape: Any, value: Any, style: Style) -> Any:
     match value:
         case datetime():
-            return _stamp(value, millis)
+            return _stamp(value, style)
         case bytes() | bytearray():
             return _text(bytes(value))
         case dict():
-            return _outgoing_dict(shape, value, millis)
+            return _outgoing_dict(shape, value, style)
         case list():
-            member = getattr(shape, "member", None)
-            return [_outgoing(member, item, millis) for item in value]
+            inner = getattr(shape, "member", None)
+            return [_outgoing(inner, item, style) for item in value]
         case _ if hasattr(value, "read"):  # a streaming body
             return _text(value.read())
         case _:
             return value
 
 
-def _outgoing_dict(shape: Shape | None, value: dict[str, Any], millis: bool) -> dict[str, Any]:
-    if shape is not None and shape.type_name == "structure":
-        members: Mapping[str, Shape] = shape.members  # type: ignore[attr-defined]
+def _outgoing_dict(shape: Any, value: dict[str, Any], style: Style) -> dict[str, Any]:
+    if shape is not None and shape.type_name == "structure" and not shape.is_document_type:
         return {
-            pascal(key): _outgoing(members.get(key), item, millis) for key, item in value.items() if item is not None
+            member(key, style): _outgoing(shape.members.get(key), item, style)
+            for key, item in value.items()
+            if item is not None
         }
-    member = getattr(shape, "value", None)
-    return {key: _outgoing(member, item, millis) for key, item in value.items()}
+    inner = getattr(shape, "value", None)
+    return {key: _outgoing(inner, item, style) for key, item in value.items()}
 
 
-def _stamp(value: datetime, millis: bool) -> Any:
+def _stamp(value: datetime, style: Style) -> Any:
     value = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    if millis:
+    if style == "optimised":
         return int(value.timestamp() * 1000)
     text = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     return text.replace("+00:00", "Z")
@@ -294,50 +364,3 @@ def with_metadata(output: dict[str, Any], response: Mapping[str, Any]) -> dict[s
         "SdkResponseMetadata": {"RequestId": request_id},
     }
     return dict(sorted((output | added).items()))
-
-
-# --------------------------------------------------------------------------------------------------------------- errors
-
-
-@functools.cache
-def java_name(service: str) -> str:
-    """A botocore service's name in SDK errors: `DynamoDb`, `Sfn`, `CloudWatchLogs`."""
-    described = models.model(service)
-    identity = described.metadata.get("serviceId", service) if described else service
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", identity)
-    return "".join(word[:1].upper() + word[1:].lower() for word in words)
-
-
-def failure(service: str, operation: OperationModel, error: ClientError, *, optimised: bool) -> tuple[str, str]:
-    """The ASL error name and cause of an API error. `service` is ASL's (optimised) or botocore's name."""
-    details = error.response.get("Error", {})
-    metadata = error.response.get("ResponseMetadata", {})
-    # A service that once spoke the query protocol (SQS) sends its old code too; the modelled one stands beside it.
-    code = str(details.get("QueryErrorCode") or details.get("Code", ""))
-    text = str(details.get("Message", "")) or str(error)
-    status, request_id = metadata.get("HTTPStatusCode", 400), metadata.get("RequestId") or str(uuid.uuid4())
-    own = _shape_name(operation, code)
-    if optimised:
-        name = OPTIMISED_NAMES.get(service, java_name(operation.service_model.service_name))
-        exception = _exception(own or code.rpartition(".")[2])
-        where = (
-            f"Service: {name}; Status Code: {status}; Error Code: {own or code}; Request ID: {request_id}; Proxy: null"
-        )
-        return f"{name}.{exception}", f"{text} ({where})"
-    name = java_name(operation.service_model.service_name)
-    shown = _exception(own) if own or code.endswith("Exception") else f"{name}Exception"
-    return f"{name}.{shown}", f"{text} (Service: {name}, Status Code: {status}, Request ID: {request_id})"
-
-
-def _shape_name(operation: OperationModel, code: str) -> str:
-    """The modelled error that a code means, "" when the model does not know it."""
-    code = code.rpartition("#")[2]
-    for shape in operation.service_model.error_shapes:
-        if code in (shape.name, getattr(shape, "error_code", None)):
-            return str(shape.name)
-    return code if code.endswith("Exception") else ""
-
-
-def _exception(code: str) -> str:
-    """The Java SDK's class name for an error code."""
-    return re.sub(r"[^A-Za-z0-9]", "", re.sub(r"(Fault|Exception)$", "", code)) + "Exception"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from millpond import asl
 from millpond.asl import check
 from millpond.engine import Start
-from millpond.engine.failure import TIMEOUT, TOLERANCE, StateFailed
+from millpond.engine.failure import RUNTIME, TIMEOUT, TOLERANCE, StateFailed
 from millpond.engine.node import Delay
 from millpond.engine.probe import Probed, Trial, probe
 from millpond.engine.tasks import kind_of, pattern_of
@@ -131,6 +131,8 @@ class Trials:
 
     def _call(self, call: TaskCall) -> Json:
         try:
+            if (why := integrations.check(call)) is not None:
+                raise StateFailed(RUNTIME, why, evaluated=True)
             return cast("Json", integrations.begin(self.endpoint, call, call.arguments))
         except integrations.Failure as failure:
             raise StateFailed(failure.error, failure.cause) from None
@@ -266,7 +268,7 @@ def _check_result(resource: str, result: Any, mode: str) -> None:
     kind, service, action = kind_of(resource)
     if mode == "NONE" or kind != "service" or "." in action or resource.endswith(".sync:2"):
         return
-    name = integrations.PLAIN.get(service) or sdk.service_named(service.removeprefix("aws-sdk:"))
+    name = integrations.NAMED.get(service) or sdk.service_named(service.removeprefix("aws-sdk:"))
     operation = sdk.operation_named(name, action) if name is not None else None
     if operation is None or operation.output_shape is None:
         return

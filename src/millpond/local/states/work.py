@@ -65,7 +65,7 @@ class Worker:
         self._due = threading.Condition()
         self._watched: list[_Watched] = []
         self._live: dict[str, _Watched] = {}
-        self._calling: set[str] = set()
+        self._calling: dict[str, TaskCall] = {}
         self._stopped: set[str] = set()
         self._closing = False
         self._pollers = [
@@ -87,12 +87,13 @@ class Worker:
     def stop(self, token: str) -> None:
         """Nobody waits for this task any more: end its work."""
         with self._due:
-            watched = self._live.pop(token, None)
-            if watched is None:
-                if token in self._calling:
-                    self._stopped.add(token)  # its call is on the way; _watch sees this
-                return
-        self._pool.submit(self._end_work, watched.call, watched.handle)
+            watched, calling = self._live.pop(token, None), self._calling.get(token)
+            if watched is None and calling is not None:
+                self._stopped.add(token)  # its call is on the way; _watch sees this
+        if watched is not None:
+            self._pool.submit(self._end_work, watched.call, watched.handle)
+        elif calling is not None and (functions := self._functions(calling)) is not None:
+            functions.interrupt(token)
 
     def close(self) -> None:
         """Make no more calls; work that runs is found again at the next start."""
@@ -112,7 +113,7 @@ class Worker:
     def _guarded(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
         """A failure of ours fails the state, with its reason: it never hangs."""
         with self._due:
-            self._calling.add(token)
+            self._calling[token] = call
         try:
             run(call, token)
         except Failure as failure:
@@ -126,7 +127,7 @@ class Worker:
             self.fail(call, token, Failure("States.Runtime", f"{type(error).__name__}: {error}"), phase="run")
         finally:
             with self._due:
-                self._calling.discard(token)
+                self._calling.pop(token, None)
                 self._stopped.discard(token)
 
     def _begin(self, call: TaskCall, token: str) -> None:
@@ -138,7 +139,7 @@ class Worker:
         arguments = call.arguments
         if work is not None and isinstance(arguments, dict):
             arguments = work.prepare(arguments, token)
-        if call.pattern != "request":
+        if work is not None and work.find is not None:
             self._surely(lambda: self.records.intend(token, call.execution, time.time()))
         acting = acting_for.set(token)
         try:
@@ -161,7 +162,7 @@ class Worker:
             self.succeed(call, token, answer)
             return
         handle = work.handle(answer, arguments) if work is not None else {"submitted": True}
-        held = {"work": handle, "answer": answer} | _run_id(handle)
+        held = {"work": handle, "answer": answer}
         self._surely(lambda: self.records.hold(token, call.execution, held))
         self.engine.task_submitted(token, answer)
         if work is not None:
@@ -187,20 +188,15 @@ class Worker:
         work = self._work(call)
         if work is not None and work.find is not None and known.intent is not None and isinstance(call.arguments, dict):
             arguments = work.prepare(call.arguments, token)
-            handle = work.find(self.endpoint, arguments, known.intent, self.records.claimed())
-            if handle is not None:
+            handle = work.find(self.endpoint, arguments, known.intent)
+            if handle is not None:  # started before a kill and not recorded: its handle is what can still be told
                 self.engine.task_started(token)
-                self._adopt(call, token, handle)
+                held = {"work": handle, "answer": handle}
+                self._surely(lambda: self.records.hold(token, call.execution, held))
+                self.engine.task_submitted(token, handle)
+                self._watch(call, token, handle)
                 return
         self._begin(call, token)
-
-    def _adopt(self, call: TaskCall, token: str, handle: dict[str, Any]) -> None:
-        """Work that was started before a kill and not recorded: its answer is what can still be told."""
-        answer = {"JobRunId": handle["RunId"]} if "RunId" in handle else handle
-        held = {"work": handle, "answer": answer} | _run_id(handle)
-        self._surely(lambda: self.records.hold(token, call.execution, held))
-        self.engine.task_submitted(token, answer)
-        self._watch(call, token, handle)
 
     def _surely(self, act: Callable[[], T]) -> T:
         """Do it once the store can be written: a full disk or a locked file delays a task, and does not fail it. The
@@ -231,9 +227,12 @@ class Worker:
 
     def _forget(self, call: TaskCall, token: str) -> None:
         """The outcome is in the store: a function's own note of it is not needed any more."""
-        if call.service in ("lambda", "aws-sdk:lambda") and "lambda" in self.endpoint.services:
-            functions: Any = self.endpoint.services["lambda"]
+        if (functions := self._functions(call)) is not None:
             functions.forget(token)
+
+    def _functions(self, call: TaskCall) -> Any:
+        """The Lambda service, where a task's call runs one of its functions."""
+        return self.endpoint.services.get("lambda") if call.service in ("lambda", "aws-sdk:lambda") else None
 
     def _report(self, token: str, outcome: dict[str, Any]) -> None:
         if "output" in outcome:
@@ -315,10 +314,6 @@ class Worker:
             work.stop(self.endpoint, handle)
         except Failure as failure:  # it may have ended by itself a moment ago
             log.info("stopping %s: %s", handle, failure)
-
-
-def _run_id(handle: dict[str, Any]) -> dict[str, Any]:
-    return {"RunId": handle["RunId"]} if "RunId" in handle else {}
 
 
 def _is_passing(error: Exception) -> bool:
