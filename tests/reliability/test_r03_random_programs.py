@@ -1,0 +1,102 @@
+"""R3: random programs with random faults end as a reference interpreter says, also when the engine is killed.
+
+Each program runs in the engine without a crash, twice: the same history both times, byte for byte. Then it is killed at
+each point where there are few, else at a sample of them, and in one more run at about every third point.
+300 programs; `MILLPOND_RELIABILITY_PROGRAMS=10000` runs as many as it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from crashing import FusedStore, ManyCrashes, OneCrash, Outcome, run
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from programs import programs
+from reference import execute
+from soundness import check_history, seen
+
+from millpond.asl import from_json
+from millpond.engine import Start, TaskCall
+from millpond.engine import run as loop
+
+PROGRAMS = int(os.environ.get("MILLPOND_RELIABILITY_PROGRAMS", "300"))
+SAMPLE = 4
+
+
+def work(call: TaskCall) -> tuple[float, Outcome]:
+    """What a task's own definition says."""
+    given: Any = call.arguments
+    script = given["script"]
+    end = script["ends"][min(call.attempt, len(script["ends"]) - 1)]
+    if end != "ok":
+        return script["seconds"], (end, "meant")
+    return script["seconds"], ("", {"a": given["a"] + 1, "items": [], "tries": call.attempt})
+
+
+def without_causes(value: Any) -> Any:
+    """The reference knows the names of errors, not their causes."""
+    if isinstance(value, dict):
+        return {key: without_causes(part) for key, part in value.items() if key != "Cause"}
+    return [without_causes(part) for part in value] if isinstance(value, list) else value
+
+
+def ended(store: FusedStore, start: Start) -> tuple[str, Any, str | None]:
+    check_history(seen(store.events[start.execution]))
+    end = store.ended[start.execution]
+    output = None if end.output is None else without_causes(json.loads(end.output))
+    return end.status, output, end.error
+
+
+def history_hash(store: FusedStore, start: Start) -> str:
+    return hashlib.sha256(repr(store.events[start.execution]).encode()).hexdigest()
+
+
+@pytest.mark.slow
+def test_r03(monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None]) -> None:
+    monkeypatch.setattr(loop, "SLICE", 2)
+    found: Counter[str] = Counter()
+
+    @seed(3)
+    @settings(
+        max_examples=PROGRAMS, database=None, deadline=None, phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(programs())
+    def agree(program: tuple[dict[str, Any], Any]) -> None:
+        definition, value = program
+        machine = from_json(definition)
+        fuse = OneCrash()
+        store, world, start = run(machine, value, work, fuse)
+        expected = execute(definition, value)
+        expected = (expected[0], without_causes(expected[1]), expected[2])
+        assert ended(store, start) == expected
+        again, _, _ = run(machine, value, work, OneCrash())
+        assert history_hash(again, start) == history_hash(store, start)
+        chance = random.Random(fuse.points)
+        points = range(1, fuse.points + 1)
+        for point in points if len(points) <= 2 * SAMPLE else chance.sample(points, SAMPLE):
+            crashed, after, _ = run(machine, value, work, OneCrash(point), only_barriers=bool(point % 2))
+            assert ended(crashed, start) == expected, f"killed at point {point}"
+            assert max(after.ends.values(), default=1) == 1, f"killed at point {point}: ended twice"
+            found["kills"] += 1
+        many = ManyCrashes(fuse.points)
+        crashed, after, _ = run(machine, value, work, many)
+        assert ended(crashed, start) == expected, "killed many times"
+        assert max(after.ends.values(), default=1) == 1, "killed many times: ended twice"
+        found["kills"] += many.crashes
+        found["programs"] += 1
+        found[expected[0].lower()] += 1
+        found["states"] += sum(event.type.endswith("Entered") for event in store.events[start.execution])
+        found["tasks"] += len(world.starts)
+
+    agree()
+    figures(divergences=0, **found)
+    assert found["failed"] > PROGRAMS // 10
+    assert found["succeeded"] > PROGRAMS // 10
