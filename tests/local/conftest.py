@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from millpond.local.service import Endpoint
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("endpoint") / ".millpond")
     yield from running(made)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Server], AbstractContextManager[Server]]:
+    """`with serve(Server(folder)):` runs another server until the end of the block."""
+    return contextmanager(running)
 
 
 def running(made: Server) -> Iterator[Server]:

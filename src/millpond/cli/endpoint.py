@@ -40,6 +40,14 @@ def up(
     time_scale: Annotated[
         float, typer.Option(min=0.001, help="Waits, retries and schedules are N times faster.", metavar="N")
     ] = 1.0,
+    mock_config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SFN_MOCK_CONFIG",
+            metavar="FILE",
+            help="Step Functions Local's mock configuration: start an execution of '<stateMachineArn>#<test case>'.",
+        ),
+    ] = None,
 ) -> None:
     """Start the local AWS on 127.0.0.1. With --background it returns; else it runs until Ctrl-C."""
     at = state.folder(data)
@@ -49,7 +57,7 @@ def up(
         if port not in (None, found.port):
             raise MillpondError(f"it listens on port {found.port}, not {port}", help="millpond down, then up again")
         return
-    started = start(at, port=port, time_scale=time_scale, background=background)
+    started = start(at, port=port, time_scale=time_scale, mock_config=mock_config, background=background)
     print(f"ready on {started[1].url}, state {at}")
     print('point your tools at it:  eval "$(millpond env)"', flush=True)
     if not background:
@@ -90,9 +98,16 @@ def _any_free() -> int:
 
 
 def start(
-    at: Path, *, port: int | None = None, time_scale: float = 1.0, background: bool = False
+    at: Path,
+    *,
+    port: int | None = None,
+    time_scale: float = 1.0,
+    mock_config: Path | None = None,
+    background: bool = False,
 ) -> tuple[subprocess.Popen[bytes], Running]:
     """Start the server process and wait until it answers. Raises MillpondError with its own words when it does not."""
+    if mock_config is not None:
+        _check_mocks(mock_config)
     state.prepare(at)
     if os.getuid() == 0:
         # specs/security.md: "refuse to start as root unless told". In containers root is the only user, so we tell
@@ -100,6 +115,8 @@ def start(
         print("millpond: running as root; jobs and functions will be root, too", file=sys.stderr)
     command = [sys.executable, "-m", "millpond.local", "--data", str(at), "--port", str(port or DEFAULT_PORT)]
     command += ["--time-scale", str(time_scale)]
+    if mock_config is not None:
+        command += ["--mock-config", str(mock_config.resolve())]
     log = at / "endpoint.log"
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     before = os.fstat(handle).st_size
@@ -117,6 +134,18 @@ def start(
     finally:
         os.close(handle)
     return process, _answering(process, at, log, before)
+
+
+def _check_mocks(file: Path) -> None:
+    """Raise MillpondError with all findings where the mock configuration is not valid."""
+    from millpond.asl import mocks
+
+    try:
+        config = mocks.read(file.read_text("utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MillpondError(f"the mock configuration {file} cannot be read: {error}") from None
+    for finding in config.warnings:
+        print(f"millpond: {finding.span}: {finding.message}", file=sys.stderr)
 
 
 def _environment() -> dict[str, str]:

@@ -18,6 +18,9 @@ from typing import Any
 
 from millpond.errors import MillpondError
 
+MOCK_CONFIG = "SFN_MOCK_CONFIG"
+"""The variable that Step Functions Local reads the place of its mock configuration file from."""
+
 
 def main() -> int:
     """Serve until told to stop. Exit codes: 0 stopped in order, 2 cannot start (the reason is on stderr)."""
@@ -25,6 +28,7 @@ def main() -> int:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--port", type=int, default=4566)
     arguments.add_argument("--time-scale", type=float, default=1.0)
+    arguments.add_argument("--mock-config", type=Path, default=os.environ.get(MOCK_CONFIG) or None)
     chosen = arguments.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -33,7 +37,7 @@ def main() -> int:
     from millpond.local.server import Server
 
     try:
-        server = Server(chosen.data, port=chosen.port, time_scale=chosen.time_scale)
+        server = Server(chosen.data, port=chosen.port, time_scale=chosen.time_scale, mock_config=chosen.mock_config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
         threading.Thread(target=_announce, args=(server,), daemon=True).start()

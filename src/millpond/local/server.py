@@ -64,9 +64,18 @@ class Disconnected(Exception):
 
 
 class Server:
-    """The endpoint. `data` is the state folder; with port 0 the system chooses a free one."""
+    """The endpoint. `data` is the state folder; with port 0 the system chooses a free one. `mock_config` is Step
+    Functions Local's mock configuration file. Raises MillpondError when it cannot start."""
 
-    def __init__(self, data: Path, *, port: int = 0, time_scale: float = 1.0, region: str = "us-east-1") -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        time_scale: float = 1.0,
+        region: str = "us-east-1",
+        mock_config: Path | None = None,
+    ) -> None:
         self.data = data
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.started = time.time()
@@ -87,6 +96,7 @@ class Server:
             secret_key=self.guard.secret_key,
             region=region,
             mint=self.guard.mint,
+            mock_config=mock_config,
         )
         self.router = Router(self.endpoint, self.guard)
         self.app = self.router.app = App(self)

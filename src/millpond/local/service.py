@@ -95,6 +95,7 @@ class Endpoint:
     services: dict[str, Service] = field(default_factory=dict)
     connect: Callable[[str], Any] | None = None  # set by loopback.py
     mint: Callable[[str], tuple[str, str]] | None = None  # set by server.py, see `key`
+    mock_config: Path | None = None  # Step Functions Local's mock configuration file (states/mocks.py)
 
     @property
     def url(self) -> str:

@@ -1,9 +1,9 @@
 """Step Functions: the service around the engine.
 
 `machines` keeps definitions, `executions` starts and shows them, `records` is the engine's store, `work` makes its
-tasks happen (`integrations`, `sdk`), `callbacks` ends tasks from outside, `journal` logs, `trials` tests single states.
-One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start` puts
-every running execution back.
+tasks happen (`integrations`, `sdk`), `mocks` answers in its place, `callbacks` ends tasks from outside, `journal` logs,
+`trials` tests single states. One loop thread drives the engine; operations only send it messages and read the store.
+After a kill, `start` puts every running execution back.
 
 Not carried yet, and refused: DescribeMapRun, UpdateMapRun. Tracing and customer keys are kept and shown, nothing more.
 """
@@ -25,6 +25,8 @@ from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
 from millpond.local.states.map_runs import MapRuns
+from millpond.local.states.mocks import SCHEMA as MOCKS_SCHEMA
+from millpond.local.states.mocks import Mocks
 from millpond.local.states.records import SCHEMA, Records
 from millpond.local.states.trials import Trials
 from millpond.local.states.work import Worker
@@ -55,7 +57,7 @@ class States:
     """See the module's docstring."""
 
     name = "stepfunctions"
-    schema = SCHEMA
+    schema = SCHEMA + MOCKS_SCHEMA
     moto = frozenset[str]()
     quick = frozenset({"StartExecution", "DescribeExecution"})
 
@@ -67,22 +69,23 @@ class States:
         self.machines = Machines(endpoint)
         self.journal = Journal(endpoint)
         self.records.logged = self.journal.write
-        self.executions = Executions(endpoint, self.machines, self.records, self.journal)
         self.callbacks = Callbacks(endpoint, self.records)
         self.worker = Worker(endpoint, self.records)
+        self.mocks = Mocks(endpoint, self.records, self.worker)
+        self.executions = Executions(endpoint, self.machines, self.records, self.journal, self.mocks)
         self.trials = Trials(endpoint)
         self._wakeup = threading.Event()
         self._closing = False
         self.engine = Engine(
             RealClock(),
-            self.worker,
+            self.mocks,
             self.records,
             ended=self._ended,
             wake=self._wakeup.set,
             check=integrations.check,
             time_scale=endpoint.clock.scale,
         )
-        for part in (self.executions, self.callbacks, self.worker):
+        for part in (self.executions, self.callbacks, self.worker, self.mocks):
             part.engine = self.engine
         self.worker.activity = self.callbacks.offer
         self._loop = threading.Thread(target=self._run, name="states-engine", daemon=True)
@@ -101,6 +104,7 @@ class States:
         }
 
     def start(self) -> None:
+        self.mocks.load()  # a file that is not valid is told now
         for snapshot in self.executions.snapshots():
             self.engine.restore(snapshot)
         self._loop.start()
@@ -127,6 +131,7 @@ class States:
             self._wakeup.clear()
 
     def _ended(self, execution: str, ended: Ended) -> None:
+        self.mocks.ended(execution)
         self.executions.ended(execution, ended)
         self.worker.nudge(execution)
 

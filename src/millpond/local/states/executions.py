@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from millpond.engine import Engine
     from millpond.local.states.journal import Journal
     from millpond.local.states.machines import Machines
+    from millpond.local.states.mocks import Mocks
     from millpond.local.states.records import Records
 
 MOST_BYTES = 262_144
@@ -46,9 +47,11 @@ class _Waiter:
 class Executions:
     """See the module's docstring. `engine` is set before the first operation."""
 
-    def __init__(self, endpoint: Endpoint, machines: Machines, records: Records, journal: Journal) -> None:
+    def __init__(
+        self, endpoint: Endpoint, machines: Machines, records: Records, journal: Journal, mocks: Mocks
+    ) -> None:
         self.endpoint, self.store = endpoint, endpoint.store
-        self.machines, self.records, self.journal = machines, records, journal
+        self.machines, self.records, self.journal, self.mocks = machines, records, journal, mocks
         self.engine: Engine
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Waiter]] = {}
@@ -68,7 +71,8 @@ class Executions:
     # Starting -------------------------------------------------------------------------------------------------------
 
     def start(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        machine, revision, version, alias = self.machines.resolve(params["stateMachineArn"])
+        wanted, mocked = self.mocks.of(params["stateMachineArn"])
+        machine, revision, version, alias = self.machines.resolve(wanted)
         text = params.get("input") or "{}"
         value = _input(text)
         name = arns.check_name(params.get("name") or str(uuid.uuid4()))
@@ -76,10 +80,13 @@ class Executions:
         if machine["type"] == "EXPRESS":
             unique = str(uuid.uuid4())
             arn = arns.express_arn(machine["arn"], name, unique)
+            self.mocks.follow(arn, mocked)
             self.engine.start(self._start(arn, name, machine, revision, text, value, now, express=True))
             return {"executionArn": arn, "startDate": now}
         arn = arns.execution_arn(machine["arn"], name)
         secret = secrets.token_bytes(32)
+        if mocked is not None:
+            self.mocks.keep(arn, mocked)
         try:
             number = self.store.insert(
                 "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, version,"
@@ -96,19 +103,22 @@ class Executions:
                 return {"executionArn": arn, "startDate": there["started"]}
             raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'") from None
         self.records.remember(arn, number)
+        self.mocks.follow(arn, mocked)
         self.engine.start(
             self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)
         )
         return {"executionArn": arn, "startDate": now}
 
     def start_sync(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        machine, revision, _, _ = self.machines.resolve(params["stateMachineArn"])
+        wanted, mocked = self.mocks.of(params["stateMachineArn"])
+        machine, revision, _, _ = self.machines.resolve(wanted)
         if machine["type"] != "EXPRESS":
             raise _wrong_type()
         text = params.get("input") or "{}"
         value = _input(text)
         name = arns.check_name(params.get("name") or str(uuid.uuid4()))
         arn, now = arns.express_arn(machine["arn"], name, str(uuid.uuid4())), self.endpoint.clock.now()
+        self.mocks.follow(arn, mocked)
         with self._waiter(arn) as over:
             self.engine.start(self._start(arn, name, machine, revision, text, value, now, express=True))
             if not over.happened.wait(SYNC_SECONDS + 30):
@@ -199,6 +209,7 @@ class Executions:
 
     def _snapshot(self, row: sqlite3.Row) -> Snapshot:
         self.records.remember(row["arn"], row["n"])
+        self.mocks.restore(row["arn"], row["n"])
         revision = self.machines.revision(row["machine"], row["revision"])
         self.journal.follow(row["arn"], row["machine"].rpartition(":")[2], revision["logging"], row["redrives"])
         start = Start(

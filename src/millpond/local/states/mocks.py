@@ -1,0 +1,197 @@
+"""Executions with mocked tasks: Step Functions Local's mock configuration file, `millpond up --mock-config FILE`.
+
+StartExecution and StartSyncExecution of `<stateMachineArn>#<TestCase>` run that test case of the file (`asl.mocks`):
+the states that it names answer from it and call nobody, all others call the real service. This is the engine's Tasks
+door in front of the worker's; mocked calls get the events of ordinary ones. The file is read again when it has changed.
+
+The test case of an execution is kept with its row, so that a mocked state calls nobody after a restart either; the
+number of the next call is then counted from the history. **Limit**: a child of a distributed Map has no history of its
+own; after a kill in the middle of one, its mocked states begin to count anew.
+
+Sources: AWS Step Functions Developer Guide, "Using mocked service integrations for testing in Step Functions Local".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from millpond.asl import mocks
+from millpond.engine.history import TASK_EVENTS
+from millpond.errors import DefinitionError, MillpondError
+from millpond.local.service import AwsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from millpond.engine import Engine, Event, TaskCall, Tasks
+    from millpond.local.service import Endpoint
+    from millpond.local.states.records import Records
+
+log = logging.getLogger(__name__)
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS states_mocked (arn TEXT PRIMARY KEY, config TEXT NOT NULL);\n"
+_FINISHED = frozenset(
+    kind
+    for events in TASK_EVENTS.values()
+    for name, kind in events.items()
+    if name not in ("scheduled", "started", "submitted")
+)
+
+
+class Mocks:
+    """See the module's docstring. `engine` is set before the first task."""
+
+    def __init__(self, endpoint: Endpoint, records: Records, behind: Tasks) -> None:
+        self.store, self.records, self._behind = endpoint.store, records, behind
+        self.engine: Engine
+        self._file: Path | None = endpoint.mock_config
+        self._read: tuple[tuple[int, int], mocks.MockConfig] | None = None
+        self._cases: dict[str, mocks.Case] = {}
+        self._calls: dict[str, Counter[str]] = {}
+
+    # The file -------------------------------------------------------------------------------------------------------
+
+    def load(self) -> mocks.MockConfig | None:
+        """The configuration as it is now; None without a file. Raises MillpondError, DefinitionError."""
+        if self._file is None:
+            return None
+        try:
+            status = self._file.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if self._read is None or self._read[0] != stamp:
+                config = mocks.read(self._file.read_text("utf-8"), str(self._file))
+                for finding in config.warnings:
+                    log.warning("%s: %s", finding.span, finding.message)
+                self._read = stamp, config
+        except (OSError, UnicodeDecodeError) as error:
+            raise MillpondError(f"the mock configuration {self._file} cannot be read: {error}") from None
+        return self._read[1]
+
+    def of(self, arn: str) -> tuple[str, mocks.Case | None]:
+        """The state machine's ARN and the test case of what an execution is started with. Raises InvalidArn where no
+        file is in use, ValidationException where the file is not valid or has no such test case."""
+        plain, hash_, name = arn.partition("#")
+        if not hash_:
+            return arn, None
+        try:
+            config = self.load()
+            if config is None:
+                raise AwsError(
+                    "InvalidArn",
+                    f"Invalid Arn: '{arn}' names a test case, but no mock configuration file is in use: "
+                    "millpond up --mock-config FILE",
+                )
+            return plain, config.case(plain.split(":stateMachine:")[-1].split(":")[0], name)
+        except AwsError:
+            raise
+        except DefinitionError as error:
+            said = "; ".join(f"{finding.span}: {finding.message}" for finding in error.diagnostics)
+            raise AwsError("ValidationException", f"The mock configuration is not valid: {said}") from None
+        except MillpondError as error:
+            more = f"; {error.help}" if error.help else ""
+            raise AwsError("ValidationException", error.message + more) from None
+
+    # Executions -----------------------------------------------------------------------------------------------------
+
+    def keep(self, execution: str, case: mocks.Case) -> None:
+        """Remember the test case of an execution whose row is about to be written; not of one that is there."""
+        with self.store.write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO states_mocked SELECT ?, ?"
+                " WHERE NOT EXISTS (SELECT 1 FROM states_executions WHERE arn = ?)",
+                (execution, _to_text(case), execution),
+            )
+
+    def follow(self, execution: str, case: mocks.Case | None) -> None:
+        """Answer the tasks of an execution that is about to start."""
+        if case is not None:
+            self._cases[execution], self._calls[execution] = case, Counter()
+
+    def restore(self, execution: str, n: int) -> None:
+        """Answer the tasks of an execution that goes on, if it was started with a test case."""
+        row = self.store.one("SELECT config FROM states_mocked WHERE arn = ?", (execution,))
+        if row is not None:
+            self._cases[execution] = mocks.read(row["config"]).case("machine", "case")
+            self._calls[execution] = _finished(self.records.events(n, after=0, limit=1 << 30, reverse=False))
+
+    def ended(self, execution: str) -> None:
+        """Nothing more comes from this execution."""
+        if self._cases.pop(execution, None) is not None:
+            self._calls.pop(execution, None)
+
+    # The engine's door ----------------------------------------------------------------------------------------------
+
+    def start(self, call: TaskCall, token: str) -> None:
+        """Answer the call if its state is mocked, else have it made."""
+        response = self._response(call)
+        if response is None:
+            self._behind.start(call, token)
+        else:
+            self._answer(call, token, response)
+
+    def resume(self, call: TaskCall, token: str) -> None:
+        """A mocked call that nobody heard the answer of is answered once more."""
+        response = self._response(call)
+        if response is None:
+            self._behind.resume(call, token)
+        else:
+            self._answer(call, token, response)
+
+    def stop(self, token: str) -> None:
+        """Mocked calls are over at once: only real work can be stopped."""
+        self._behind.stop(token)
+
+    def _response(self, call: TaskCall) -> mocks.Response | None:
+        case = self._cases.get(call.execution)
+        return None if case is None else case.responses.get(call.state)
+
+    def _answer(self, call: TaskCall, token: str, response: mocks.Response) -> None:
+        """In the engine's loop, so that concurrent items are numbered in the order in which they start."""
+        if call.kind == "activity":
+            self.engine.task_failed(token, "States.Runtime", mocks.ACTIVITY, phase="schedule")
+            return
+        calls = self._calls[call.execution]
+        mocked = response.at(calls[call.state])
+        calls[call.state] += 1
+        self.engine.task_started(token)
+        if call.pattern != "request":
+            self.engine.task_submitted(token, mocked.output if isinstance(mocked, mocks.Returned) else {})
+        if isinstance(mocked, mocks.Returned):
+            self.engine.task_succeeded(token, mocked.output)
+        else:
+            self.engine.task_failed(token, mocked.error, mocked.cause)
+
+
+def _finished(events: list[Event]) -> Counter[str]:
+    """How many calls of each state have ended: an event belongs to the state that was entered before it."""
+    states: dict[int, str] = {}
+    found: Counter[str] = Counter()
+    for event in events:
+        name = event.name if event.type.endswith("StateEntered") else states.get(event.previous)
+        if name is not None:
+            states[event.id] = name
+            if event.type in _FINISHED:
+                found[name] += 1
+    return found
+
+
+def _to_text(case: mocks.Case) -> str:
+    """A configuration that has only this test case, for `restore`."""
+
+    def entry(mocked: mocks.Mocked) -> dict[str, Any]:
+        if isinstance(mocked, mocks.Returned):
+            return {"Return": mocked.output}
+        return {"Throw": {"Error": mocked.error} | ({} if mocked.cause is None else {"Cause": mocked.cause})}
+
+    responses = {
+        response.name: {f"{first}-{last}": entry(mocked) for first, last, mocked in response.calls}
+        for response in case.responses.values()
+    }
+    states = {state: response.name for state, response in case.responses.items()}
+    return json.dumps(
+        {"StateMachines": {"machine": {"TestCases": {"case": states}}}, "MockedResponses": responses},
+        ensure_ascii=False,
+    )
