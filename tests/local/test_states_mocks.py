@@ -49,7 +49,9 @@ MACHINES = {
                 "End": True,
                 "ItemProcessor": {
                     "StartAt": "One",
-                    "States": {"One": {"Type": "Task", "Resource": LAMBDA, "Parameters": {}, "End": True}},
+                    "States": {
+                        "One": {"Type": "Task", "Resource": LAMBDA, "Parameters": {"FunctionName": "f"}, "End": True}
+                    },
                 },
             }
         },

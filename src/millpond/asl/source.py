@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,39 +76,39 @@ class Source:
     def _read(self) -> tuple[dict[Place, int], tuple[Place, ...]]:
         found: dict[Place, int] = {}
         twice: list[Place] = []
-        inside: list[_Container] = []
-        for token in _TOKENS.finditer(self.text):
-            top = inside[-1] if inside else None
-            word = token[0]
-            if word in "}]":
-                if inside:
-                    inside.pop()
-            elif word == ",":
-                _next(top)
-            elif word == ":":
-                if top is not None:
-                    top.wants_key = False
-            elif top is not None and top.is_object and top.wants_key:
-                top.key, top.key_at = _text(word), token.start()
-            else:
-                path = tuple(container.key for container in inside)
-                if path in found:
-                    twice.append(path)
-                at_key = word in "{[" and top is not None and top.is_object
-                found[path] = top.key_at if at_key and top is not None else token.start()
-                if word in "{[":
-                    if len(inside) == _DEEPEST:
-                        break
-                    inside.append(_Container(word == "{", "" if word == "{" else 0))
+        for path, offset in _values(self.text):
+            if path in found:
+                twice.append(path)
+            found[path] = offset
         return found, tuple(twice)
 
 
-def _next(top: _Container | None) -> None:
-    if top is None:
-        return
-    if isinstance(top.key, int):
-        top.key += 1
-    top.wants_key = True
+def _values(text: str) -> Iterator[tuple[Place, int]]:
+    """Every value's path and offset, in the order of the text."""
+    inside: list[_Container] = []
+    for token in _TOKENS.finditer(text):
+        top = inside[-1] if inside else None
+        word, opens = token[0], token[0] in "{["
+        if word in "}]":
+            del inside[-1:]
+        elif word in ",:":
+            _next(top, word)
+        elif top is not None and top.is_object and top.wants_key:
+            top.key, top.key_at = _text(word), token.start()
+        else:
+            path = tuple(container.key for container in inside)
+            yield path, top.key_at if opens and top is not None and top.is_object else token.start()
+            if opens and len(inside) == _DEEPEST:
+                return
+            if opens:
+                inside.append(_Container(word == "{", "" if word == "{" else 0))
+
+
+def _next(top: _Container | None, word: str) -> None:
+    if top is not None:
+        top.wants_key = word == ","
+        if word == "," and isinstance(top.key, int):
+            top.key += 1
 
 
 def _text(word: str) -> str:
