@@ -32,7 +32,12 @@ MACHINES = {
                 "ResultPath": "$.charge",
                 "Next": "Job",
             },
-            "Job": {"Type": "Task", "Resource": "arn:aws:states:::glue:startJobRun.sync", "Next": "Ask"},
+            "Job": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::glue:startJobRun.sync",
+                "Parameters": {"JobName": "j"},
+                "Next": "Ask",
+            },
             "Ask": {
                 "Type": "Task",
                 "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
@@ -252,6 +257,7 @@ def test_mocks_outlive_the_endpoint_and_count_on(tmp_path: Path, serve: Serve) -
         assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", {"charge": "third"})
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_malformed_file_is_told_at_the_start(tmp_path: Path, serve: Serve) -> None:
     file = tmp_path / "mocks.json"
     file.write_text("{}")
