@@ -102,7 +102,7 @@ class Executions:
             if there["status"] == "RUNNING" and there["input"] == text:
                 return {"executionArn": arn, "startDate": there["started"]}
             raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'") from None
-        self.records.remember(arn, number)
+        self.records.remember(arn, number, new=True)
         self.mocks.follow(arn, mocked)
         self.engine.start(
             self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)

@@ -92,6 +92,7 @@ class Records:
         self.store = store
         self.logged: Callable[[Batch], None] = lambda batch: None
         self._numbers: dict[str, int] = {}
+        self._bare: set[int] = set()  # new executions of which no frame is stored yet, and so no item and no task
         self._lock = threading.Lock()
 
     def number(self, execution: str) -> int | None:
@@ -104,9 +105,11 @@ class Records:
             known = self._numbers[execution] = int(row["n"])
         return known
 
-    def remember(self, execution: str, number: int) -> None:
-        """A new execution's number, so that its batches need not look it up."""
+    def remember(self, execution: str, number: int, *, new: bool = False) -> None:
+        """An execution's number, so that its batches need not look it up. `new`: nothing else is stored of it."""
         self._numbers[execution] = number
+        if new:
+            self._bare.add(number)
 
     # The engine's door ----------------------------------------------------------------------------------------------
 
@@ -136,6 +139,8 @@ class Records:
             ("INSERT OR REPLACE INTO states_items VALUES (?, ?, ?, ?)", (n, row.fork, row.index, row.text))
             for row in batch.items
         ]
+        if batch.frames or batch.items:
+            self._bare.discard(n)
         for key in batch.gone:
             statements.append(("DELETE FROM states_frames WHERE n = ? AND key = ?", (n, key)))
             statements.append(("DELETE FROM states_items WHERE n = ? AND fork = ?", (n, key)))
@@ -147,7 +152,12 @@ class Records:
         ended = batch.ended
         assert ended is not None
         self._numbers.pop(batch.execution, None)
-        over = ("frames", "items", "tasks") if ended.status == "SUCCEEDED" else ("tasks",)  # the rest: for a redrive
+        over: tuple[str, ...] = (
+            ("frames", "items", "tasks") if ended.status == "SUCCEEDED" else ("tasks",)
+        )  # the rest: for a redrive
+        if n in self._bare:
+            self._bare.discard(n)
+            over = ()
         return [
             (
                 "UPDATE states_executions SET status = ?, stopped = ?, output = ?, error = ?, cause = ? WHERE n = ?",
