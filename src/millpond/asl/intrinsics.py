@@ -73,7 +73,12 @@ def _call(text: str, at: int, depth: int) -> tuple[Compiled, int]:
 
 def _calling(text: str, function: _Function, arguments: list[Compiled]) -> Compiled:
     def evaluate(scope: Scope) -> Json:
-        values = [argument(scope) for argument in arguments]
+        try:
+            values = [argument(scope) for argument in arguments]
+        except paths.PathNotFound as missing:
+            shown = paths.compact(scope.input)
+            reason = f"The JsonPath argument for the field '{missing.path}' could not be found in the input '{shown}'"
+            raise EvaluationError(f"The function '{text}' had the following error: {reason}") from None
         try:
             return function.run(values, scope)
         except _Wrong as wrong:
@@ -178,10 +183,9 @@ def _string_to_json(values: list[Json], scope: Scope) -> Json:
     if not text.strip():
         return None
     try:
-        parsed: Json = json.loads(text)
+        return paths.parse_json(text)
     except (ValueError, RecursionError):
         raise _Wrong(f"The string is not valid JSON: {text}") from None
-    return parsed
 
 
 def _partition(values: list[Json], scope: Scope) -> Json:

@@ -2,8 +2,10 @@
 
 Everything is compiled once to a closure over a `Scope` and called many times. A reference path (`$.a.b[0]['c d']`,
 `$$.Execution.Name`, `$variable.field`) becomes a few dictionary look-ups; only wildcards, slices, filters and deep
-scans enter the JSONPath library. Semantics are Jayway's, which AWS uses: a definite path gives its value or fails; an
-indefinite path gives a list, empty when nothing matches. Intrinsic functions are in `intrinsics`.
+scans enter the JSONPath library. Semantics are Jayway's, which AWS uses, and so are the reasons in errors: a definite
+path gives its value or fails; an indefinite path gives a list, empty when nothing matches (recorded: also where its
+definite beginning, `$.a` of `$.a[*].b`, leads nowhere). Nothing can be read from null. Intrinsic functions are in
+`intrinsics`.
 
 May import: millpond.errors, asl.model, asl.intrinsics.
 """
@@ -102,6 +104,21 @@ class PathNotFound(EvaluationError):
         )
 
 
+NULL_INPUT = "Unable to apply Path transformation to null or empty input."
+
+
+class NullInput(PathNotFound):
+    """A path into null, which AWS says in other words than all others."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "The input is null")
+        self.cause = NULL_INPUT
+        self.args = (NULL_INPUT,)
+
+    def at_field(self, name: str, document: Json) -> EvaluationError:
+        return EvaluationError(NULL_INPUT)
+
+
 def compact(value: Json) -> str:
     """JSON text as AWS writes it: no spaces, unicode as is."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -183,11 +200,11 @@ def path(text: str) -> Compiled:
     read = _reader(root, text)
     if not rest:
         return read
+    if found := _FUNCTION.search(rest):
+        return _calling(found[1], path(text[: len(text) - len(found[0])]), text)
     steps = reference_steps(rest)
     if steps is not None:
         return _walk(read, steps, text)
-    if found := _FUNCTION.search(rest):
-        return _calling(found[1], path(text[: len(text) - len(found[0])]), text)
     return _querying(read, rest, text)
 
 
@@ -223,26 +240,46 @@ def _walk(read: Compiled, steps: tuple[Step, ...], text: str) -> Compiled:
 
 
 def _not_found(value: Json, steps: tuple[Step, ...], text: str) -> PathNotFound:
+    """Jayway's reasons."""
+    if value is None:
+        return NullInput(text)
     for position, step in enumerate(steps):
         before, last = steps[:position], position == len(steps) - 1
         if isinstance(step, str):
             if not isinstance(value, dict):
-                return PathNotFound(
-                    text, f"Expected to find an object with property ['{step}'] in path {_bracketed(before)}"
-                )
+                return PathNotFound(text, _no_object(value, step, before))
             if step not in value:
-                reason = "No results for path" if last else "Missing property in path"
-                return PathNotFound(text, f"{reason}: {_bracketed(steps[: position + 1])}")
+                reason = "No results for path:" if last else "Missing property in path"
+                return PathNotFound(text, f"{reason} {_bracketed(steps[: position + 1])}")
             value = value[step]
         elif not isinstance(value, list):
             return PathNotFound(
                 text, f"Filter: [{step}] can only be applied to arrays. Current context is: {compact(value)}"
             )
         elif not -len(value) <= step < len(value):
-            return PathNotFound(text, f"No results for path: {_bracketed(steps[: position + 1])}")
+            return PathNotFound(text, f"No results for path: {_bracketed(steps)}")
         else:
             value = value[step]
     return PathNotFound(text, "No results")
+
+
+_NODES: Mapping[type, str] = {
+    type(None): "NullNode",
+    bool: "BooleanNode",
+    int: "IntNode",
+    float: "DoubleNode",
+    str: "TextNode",
+    list: "ArrayNode",
+}
+
+
+def _no_object(value: Json, step: str, before: Sequence[Step]) -> str:
+    node = f"com.fasterxml.jackson.databind.node.{_NODES[type(value)]}"
+    provider = "com.jayway.jsonpath.spi.json.JacksonJsonNodeJsonProvider"
+    return (
+        f"Expected to find an object with property ['{step}'] in path {_bracketed(before)} but found '{node}'. "
+        f"This is not a json object according to the JsonProvider: '{provider}'."
+    )
 
 
 def _querying(read: Compiled, rest: str, text: str) -> Compiled:
@@ -251,6 +288,8 @@ def _querying(read: Compiled, rest: str, text: str) -> Compiled:
 
     def query(scope: Scope) -> Json:
         document = read(scope)
+        if document is None:
+            raise NullInput(text)
         if not isinstance(document, dict | list):
             return []
         return cast("list[Json]", compiled.findall(document))
@@ -372,11 +411,16 @@ def _template_field(key: str, item: Json) -> Compiled:
             f"The value for the field '{key}' must be a valid JSONPath or a valid intrinsic function call"
         ) from None
 
+    whole_input = item == "$"
+
     def evaluate(scope: Scope) -> Json:
         try:
-            return compiled(scope)
+            value = compiled(scope)
         except PathNotFound as missing:
             raise missing.at_field(key, scope.input) from None
+        if value is None and whole_input:
+            raise EvaluationError(NULL_INPUT)
+        return value
 
     return evaluate
 
@@ -400,22 +444,21 @@ def placing(text: str | None) -> Placing:
     steps = reference_steps(rest)
     if root != "$" or not steps:
         raise PathSyntaxError(f"'{text}' is not a reference path")
-    return lambda raw, result: _put(raw, steps, result, text, raw)
+    return lambda raw, result: _put(raw, steps, result)
 
 
-def _put(at: Json, steps: tuple[Step, ...], result: Json, text: str, raw: Json) -> Json:
+def _put(at: Json, steps: tuple[Step, ...], result: Json) -> Json:
     if not steps:
         return result
     step, rest = steps[0], steps[1:]
     if isinstance(step, str) and isinstance(at, dict | None):
         copy = dict(at or {})
-        copy[step] = _put(copy.get(step), rest, result, text, raw)
+        copy[step] = _put(copy.get(step), rest, result)
         return copy
     if isinstance(step, int) and isinstance(at, list) and -len(at) <= step < len(at):
         items = list(at)
-        items[step] = _put(items[step], rest, result, text, raw)
+        items[step] = _put(items[step], rest, result)
         return items
     raise EvaluationError(
-        f'Unable to apply step "{text.removeprefix("$.")}" to input {compact(raw)}',
-        error="States.ResultPathMatchFailure",
+        f'Unable to apply step "{step}" to input {compact(at)}', error="States.ResultPathMatchFailure"
     )

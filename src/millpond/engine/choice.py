@@ -19,20 +19,22 @@ from millpond.engine.failure import runtime
 Predicate = Callable[[Scope], bool]
 _Key = Callable[[Json], "float | str | bool | datetime | None"]
 
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d)(:\d\d)?(?:(?<=:\d\d)\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 
 
 def parse_timestamp(value: Json) -> datetime | None:
-    """An RFC 3339 timestamp as ASL wants it (capital T and Z, an offset), to the microsecond; None: not one."""
+    """An ISO 8601 "extended offset date-time", as AWS's errors call it, to the microsecond; None: not one. That is what
+    Java names so: seconds may be left out, T and Z may be small, an offset may not be left out."""
     if not isinstance(value, str):
         return None
     found = _TIMESTAMP.fullmatch(value)
     if found is None:
         return None
-    day, time, fraction, zone = found.groups()
+    day, time, seconds, fraction, zone = found.groups()
     fraction = (fraction or "0")[:6].ljust(6, "0")
+    zone = "+00:00" if zone in "Zz" else zone
     try:
-        return datetime.fromisoformat(f"{day}T{time}.{fraction}{'+00:00' if zone == 'Z' else zone}").astimezone(UTC)
+        return datetime.fromisoformat(f"{day}T{time}{seconds or ':00'}.{fraction}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

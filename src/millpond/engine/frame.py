@@ -28,8 +28,17 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def to_text(value: Json) -> str:
-    """Compact JSON text."""
-    return _encode(value)
+    """Compact JSON text. Halves of characters, which no store can keep, become U+FFFD."""
+    text = _encode(value)
+    return text if text.isascii() else _whole_characters(text)
+
+
+def _whole_characters(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def exceeds(text: str, limit: int) -> bool:

@@ -45,6 +45,49 @@ def test_a_definite_path_that_leads_nowhere(path: str) -> None:
     assert caught.value.cause.startswith(f"Invalid path '{path}' : ")
 
 
+REASONS = {
+    "$.nope": "No results for path: $['nope']",
+    "$.a.nope.c": "Missing property in path $['a']['nope']",
+    "$.a.b[9].c": "No results for path: $['a']['b'][9]['c']",
+    "$.a[0]": "Filter: [0] can only be applied to arrays. Current context is: ",
+    "$.s.t": (
+        "Expected to find an object with property ['t'] in path $['s'] but found "
+        "'com.fasterxml.jackson.databind.node.TextNode'. This is not a json object according to the JsonProvider: "
+    ),
+}
+
+
+@pytest.mark.parametrize("path", REASONS)
+def test_the_reason_is_jayways(path: str) -> None:
+    with pytest.raises(paths.PathNotFound) as caught:
+        paths.path(path)(SCOPE)
+    assert caught.value.reason.startswith(REASONS[path])
+
+
+@pytest.mark.parametrize("template", [{"v.$": "$"}, {"v.$": "$.a"}, {"v.$": "$.a[*]"}])
+def test_nothing_can_be_read_from_null(template: Json) -> None:
+    with pytest.raises(paths.EvaluationError) as caught:
+        paths.template(template)(paths.Values(input=None))
+    assert caught.value.cause == "Unable to apply Path transformation to null or empty input."
+
+
+def test_an_argument_that_leads_nowhere() -> None:
+    with pytest.raises(paths.EvaluationError) as caught:
+        paths.template({"v.$": "States.Format('{}', $.nope)"})(paths.Values(input={"a": 1}))
+    assert caught.value.error == "States.Runtime"
+    assert caught.value.cause == (
+        "The function 'States.Format('{}', $.nope)' had the following error: "
+        "The JsonPath argument for the field '$.nope' could not be found in the input '{\"a\":1}'"
+    )
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "1e400", "{", "[" * 100_000, "'a'"])
+def test_what_is_no_json(text: str) -> None:
+    with pytest.raises(paths.EvaluationError) as caught:
+        paths.expression("States.StringToJson($)")(paths.Values(input=text))
+    assert caught.value.error == "States.IntrinsicFailure"
+
+
 @pytest.mark.parametrize("path", ["", "a.b", "$.", "$.a[", "$.a[?(", "$..", "States.Nope()", "$.a b'"])
 def test_what_is_no_path(path: str) -> None:
     with pytest.raises(paths.PathSyntaxError):
@@ -85,6 +128,7 @@ def test_result_path_ends() -> None:
     with pytest.raises(paths.EvaluationError) as caught:
         paths.placing("$.a.b")({"a": 1}, 2)
     assert caught.value.error == "States.ResultPathMatchFailure"
+    assert caught.value.cause == 'Unable to apply step "b" to input 1'
     with pytest.raises(paths.PathSyntaxError):
         paths.placing("$.a[*]")
 
