@@ -1,4 +1,4 @@
-"""Evaluates, in a process of its own, JSONata that could take all the time or memory there is.
+"""Evaluates, in a process of its own, what could take all the time or memory there is: some JSONata, some JSONPath.
 
 A library call cannot be interrupted, and a failed allocation or an overflown stack ends the process it happens in. So
 an expression that may loop or multiply (`is_wild`) goes to a worker: one line of JSON there, one line back. The kernel
@@ -8,7 +8,7 @@ text (`$states.input.x + 1`, a `$map` over items) stay in this process, where th
 
 **Limits**: macOS does not enforce the memory bound; there, the CPU second alone bounds it.
 
-May import: millpond.errors, asl.model, asl.jsonata (in the worker only).
+May import: millpond.errors, asl.model; in the worker, asl.jsonata and asl.paths.
 """
 
 from __future__ import annotations
@@ -175,7 +175,19 @@ def evaluate(text: str, bindings: dict[str, Json], seed: float) -> dict[str, Jso
 
     Raises Died where the expression took too long or too much, OSError where no process can be started.
     """
-    request = json.dumps([text, bindings, seed]).encode() + b"\n"
+    return _asked([text, bindings, seed])
+
+
+def find(path: str, document: Json) -> list[Json]:
+    """What a JSONPath (from `$`) finds in a document. Raises Died, OSError."""
+    found = _asked([path, document])
+    if "error" in found:
+        raise Died(str(found["error"]))
+    return cast("list[Json]", found["value"])
+
+
+def _asked(request_: list[Json]) -> dict[str, Json]:
+    request = json.dumps(request_).encode() + b"\n"
     pool = _here()
     worker = pool.take()
     answer = worker.ask(request)
@@ -205,14 +217,27 @@ def _serve() -> None:
     jsonata.DEPTH = DEPTH
     sys.setrecursionlimit(5_000)
     for line in sys.stdin.buffer:
-        text, bindings, seed = json.loads(line)
+        request = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-        answer = _answer(jsonata.answer(text, bindings, random.Random(seed)))
+        if len(request) == 3:
+            text, bindings, seed = request
+            answer = _answer(jsonata.answer(text, bindings, random.Random(seed)))
+        else:
+            answer = _answer(_found(*request))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout.buffer.write(answer)
         sys.stdout.buffer.flush()
+
+
+def _found(path: str, document: dict[str, Json] | list[Json]) -> dict[str, Json]:
+    from millpond.asl import paths
+
+    try:
+        return {"value": cast("list[Json]", paths.library(path[1:]).findall(document))}
+    except Exception as error:  # whatever a library says of a pattern or a depth is the answer
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _answer(found: dict[str, Json]) -> bytes:

@@ -29,6 +29,7 @@ _STRING = re.compile(r"\s*'((?:[^'\\]|\\['{}\\])*)'\s*(?=[,)])")
 _CLOSERS = {"(": ")", "[": "]"}
 LONGEST = 10_000
 MOST_ITEMS = 1_000
+LONGEST_FORMATTED = 16 << 20  # characters; no state may give 262,144 bytes
 DEEPEST = 10
 
 
@@ -171,11 +172,15 @@ _PLACES = re.compile(r"\\(['{}\\])|(\{\})")
 
 
 def _format(values: list[Json], scope: Scope) -> Json:
-    template, rest = _text(values[0]), iter(values[1:])
+    template, rest = _text(values[0]), values[1:]
     places = sum(1 for found in _PLACES.finditer(template) if found[2])
-    if places != len(values) - 1:
-        raise _Wrong(f"The template has {places} placeholders but {len(values) - 1} values were given")
-    return _PLACES.sub(lambda found: _java(next(rest)) if found[2] else found[1], template)
+    if places != len(rest):
+        raise _Wrong(f"The template has {places} placeholders but {len(rest)} values were given")
+    shown = [_java(value) for value in rest]
+    if sum(map(len, shown)) > LONGEST_FORMATTED:
+        raise _Wrong("The formatted string is too long")
+    texts = iter(shown)
+    return _PLACES.sub(lambda found: next(texts) if found[2] else found[1], template)
 
 
 def _string_to_json(values: list[Json], scope: Scope) -> Json:

@@ -7,7 +7,7 @@ path gives its value or fails; an indefinite path gives a list, empty when nothi
 definite beginning, `$.a` of `$.a[*].b`, leads nowhere). Nothing can be read from null. Intrinsic functions are in
 `intrinsics`.
 
-May import: millpond.errors, asl.model, asl.intrinsics.
+May import: millpond.errors, asl.model, asl.intrinsics, asl.apart.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from millpond.asl import apart
 from millpond.asl.model import ABSENT, Absent, Json
 from millpond.errors import MillpondError
 
@@ -283,8 +284,12 @@ def _no_object(value: Json, step: str, before: Sequence[Step]) -> str:
 
 
 def _querying(read: Compiled, rest: str, text: str) -> Compiled:
-    """An indefinite path: always a list."""
+    """An indefinite path: always a list. One that may take long (regular expressions, several deep scans, a filter
+    that asks the whole document) is evaluated apart."""
     compiled = library(rest)
+    is_wild = _WILD.search(rest) is not None
+    if is_wild:
+        apart.warm()
 
     def query(scope: Scope) -> Json:
         document = read(scope)
@@ -292,9 +297,21 @@ def _querying(read: Compiled, rest: str, text: str) -> Compiled:
             raise NullInput(text)
         if not isinstance(document, dict | list):
             return []
+        if is_wild:
+            return _found_apart(rest, document, text)
         return cast("list[Json]", compiled.findall(document))
 
     return query
+
+
+_WILD = re.compile(r"=~|match\s*\(|search\s*\(|\.\..*\.\.|\[\s*\?.*\$|\[\s*\?.*\[\s*\?")
+
+
+def _found_apart(rest: str, document: Json, text: str) -> list[Json]:
+    try:
+        return apart.find("$" + rest, document)
+    except (apart.Died, OSError) as died:
+        raise PathNotFound(text, f"It could not be evaluated: {died}") from None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -150,24 +150,41 @@ def _relation(variable: Compiled, other: Compiled, key: _Key, compare: _Compare)
 
 
 def _string_matches(variable: Compiled, pattern: Json) -> Predicate:
-    expression = re.compile(_glob(str(pattern)), re.DOTALL)
+    parts = _parts(str(pattern))
 
     def matches(scope: Scope) -> bool:
         value = variable(scope)
-        return isinstance(value, str) and expression.fullmatch(value) is not None
+        return isinstance(value, str) and _fits(value, parts)
 
     return matches
 
 
-def _glob(pattern: str) -> str:
-    """`*` stands for any characters; `\\*` and `\\\\` for themselves."""
-    written = []
+def _parts(pattern: str) -> list[str]:
+    """What stands between the `*`s, each of which stands for any characters; `\\*` and `\\\\` stand for themselves."""
+    parts = [""]
     characters = iter(pattern)
     for character in characters:
         if character == "*":
-            written.append(".*")
+            parts.append("")
         elif character == "\\":
-            written.append(re.escape(next(characters, "\\")))
+            parts[-1] += next(characters, "\\")
         else:
-            written.append(re.escape(character))
-    return "".join(written)
+            parts[-1] += character
+    return parts
+
+
+def _fits(text: str, parts: list[str]) -> bool:
+    """Each part as early as it can be, which is right for `*`, and never goes back (a regular expression would, for
+    hours where there are many stars)."""
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return text == first
+    at, end = len(first), len(text) - len(last)
+    if end < at or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in parts[1:-1]:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

@@ -18,6 +18,7 @@ HEARTBEAT = "States.HeartbeatTimeout"
 DATA_LIMIT = "States.DataLimitExceeded"
 QUERY = "States.QueryEvaluationError"
 NO_CHOICE = "States.NoChoiceMatched"
+LONGEST_ERROR, LONGEST_CAUSE = 256, 32_768  # characters: botocore's model of the events
 TOLERANCE = "States.ExceedToleratedFailureThreshold"
 
 
@@ -40,7 +41,8 @@ class StateFailed(Exception):
         heartbeat: bool = False,
     ) -> None:
         super().__init__(error, cause)
-        self.error, self.cause = error, cause
+        self.error = None if error is None else error[:LONGEST_ERROR]
+        self.cause = None if cause is None else cause[:LONGEST_CAUSE]
         self.evaluated, self.location, self.heartbeat = evaluated, location, heartbeat
 
     def placed(self, name: str, entered: int) -> StateFailed:

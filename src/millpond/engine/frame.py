@@ -9,14 +9,17 @@ items are the rows of their frames.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, cast
 
 from millpond.asl.model import ABSENT, Absent, Json
 from millpond.engine.doors import Batch, Clock, Event, FrameRow, ItemRow, Start, TaskCall, Token, mint_token
+from millpond.engine.failure import StateFailed, runtime
 from millpond.engine.node import Node, Program
 
 Phase = Literal["enter", "again", "wait", "retry", "task", "fork", "gone"]
@@ -28,8 +31,14 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def to_text(value: Json) -> str:
-    """Compact JSON text. Halves of characters, which no store can keep, become U+FFFD."""
-    text = _encode(value)
+    """Compact JSON text. Halves of characters, which no store can keep, become U+FFFD.
+
+    Raises StateFailed for a value that is nested too deeply to be written (some 950 levels).
+    """
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise runtime("The JSON value is nested too deeply.") from None
     return text if text.isascii() else _whole_characters(text)
 
 
@@ -39,6 +48,25 @@ def _whole_characters(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+@contextmanager
+def _deeper() -> Iterator[None]:
+    """Rows nest a value that could just be written a few levels deeper."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 1_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _row_text(row: Json) -> str:
+    try:
+        return to_text(row)
+    except StateFailed:
+        with _deeper():
+            return to_text(row)
 
 
 def exceeds(text: str, limit: int) -> bool:
@@ -134,6 +162,7 @@ class Frame:
         "entered_at",
         "error_output",
         "fork",
+        "held",
         "index",
         "input",
         "key",
@@ -167,6 +196,7 @@ class Frame:
         self.ledger: Ledger = run.ledger if fork is None else fork.frame.ledger
         self.variables: Mapping[str, Json] = fork.frame.variables if fork else NONE
         self.own: Mapping[str, Json] = NONE  # the variables that this frame assigned
+        self.held: int | None = None  # bytes in its variables, once they were counted
         self.attempts: dict[int, int] = {}  # by retrier
         self.tries = 0  # retries of this state in all
         self.due: float | None = None  # wall time at which a wait or retry ends
@@ -376,7 +406,7 @@ def frame_row(frame: Frame) -> FrameRow:
     if frame.task is not None:
         row["task"] = _task_fields(frame.task)
     text = frame.text if frame.text is not None else to_text(frame.raw)
-    return FrameRow(frame.key, f'{to_text(row)[:-1]},"input":{text}}}')
+    return FrameRow(frame.key, f'{_row_text(row)[:-1]},"input":{text}}}')
 
 
 def _task_fields(task: TaskState) -> dict[str, Json]:
@@ -410,7 +440,7 @@ def fork_row(fork: Fork) -> FrameRow:
         fields["spread"] = {"arn": fork.spread.arn, "count": fork.spread.count, "percent": fork.spread.percent}
     if fork.frame.node.selector is not None and fork.frame.input is not fork.frame.raw:
         fields["input"] = fork.frame.input
-    return FrameRow(fork.key, to_text(fields))
+    return FrameRow(fork.key, _row_text(fields))
 
 
 def item_row(fork: Fork, index: int, text: str) -> ItemRow:
@@ -422,7 +452,8 @@ class Row:
     """A decoded snapshot row, with typed access. Rows are ours: a wrong type is a damaged store, and raises."""
 
     def __init__(self, text: str) -> None:
-        fields = json.loads(text)
+        with _deeper():
+            fields = json.loads(text)
         if not isinstance(fields, dict):
             raise ValueError(f"not a frame snapshot: {text[:60]}")
         self.fields = cast("dict[str, Json]", fields)

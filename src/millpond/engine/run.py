@@ -16,7 +16,7 @@ from functools import partial
 
 from millpond.asl.model import ABSENT, Json, Machine, Succeed
 from millpond.asl.paths import EvaluationError
-from millpond.engine import forks, redrive, tasks
+from millpond.engine import forks, redrive, tasks, variables
 from millpond.engine.doors import Batch, Clock, Ended, Phase, Snapshot, Start, Status, Store, TaskCall, Tasks, Token
 from millpond.engine.failure import (
     DATA_LIMIT,
@@ -488,9 +488,11 @@ class Engine:
             raise too_large(frame.node.name)
         more: dict[str, Json] | None = None
         if way.assign:
+            named = variables.shown(way.assign)
+            if run.start.payload_quota:
+                variables.hold(frame, named)
             frame.assign(way.assign)
-            named: dict[str, Json] = {name: to_text(value) for name, value in way.assign.items()}
-            more = {"assignedVariables": named, "assignedVariablesDetails": {"truncated": False}}
+            more = {"assignedVariables": {**named}, "assignedVariablesDetails": {"truncated": False}}
         frame.previous = frame.ledger.event(frame.node.exited, frame.previous, frame.node.name, text, more)
         if way.next is None:
             self._out(frame, output, text)

@@ -1,7 +1,8 @@
 """Compiles a machine: each state becomes a `Node` of closures, once; running it never looks at the model again.
 
 JSONPath states: raw input -> InputPath -> Parameters -> (work) -> ResultSelector -> ResultPath into the raw input ->
-OutputPath; Assign sees the result. JSONata states: Arguments -> (work) -> Output and Assign, which see `$states`.
+OutputPath; Assign sees the result, before ResultSelector. JSONata states: Arguments -> (work) -> Output and Assign,
+which see `$states`.
 Fields that a state does not have cost nothing: a plain Pass hands on the very object that it got.
 """
 
@@ -138,9 +139,10 @@ def _finish(state: Task | Parallel | Map, nodes: Named) -> Finish:
 
     def finish(frame: Frame, result: Json) -> Exit:
         frame.input = result
-        if select is not None:
-            frame.input = result = select(frame)
+        # AWS, "Passing data between states with variables": `$` in Assign is the API's or sub-workflow's result.
         assigned = assign(frame) if assign is not None else None
+        if select is not None:
+            result = select(frame)
         frame.input = shown = place(frame.raw, result)
         if output is not None:
             shown = output(frame)

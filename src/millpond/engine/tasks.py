@@ -77,14 +77,18 @@ def schedule(engine: Engine, frame: Frame, call: Call) -> None:
 
     Raises StateFailed where the arguments cannot start the task: then AWS writes no event of the task at all.
     """
+    from millpond.engine.run import too_large
+
     run = frame.run
     wanted = call_of(frame, call, frame.tries)
     if (why := engine.check(wanted)) is not None:
         raise StateFailed(RUNTIME, why, evaluated=True)
+    text = to_text(call.arguments)
+    if exceeds(text, run.start.payload_quota):  # AWS: "after Parameters processing"
+        raise too_large(frame.node.name)
     task = TaskState(wanted, run.token(frame))
     kind = task.call.kind
     frame.task, frame.phase = task, "task"
-    text = to_text(call.arguments)
     frame.previous = frame.ledger.event(
         TASK_EVENTS[kind]["scheduled"], frame.previous, None, text, _scheduled(task.call)
     )

@@ -73,6 +73,77 @@ def test_a_task_result_that_is_too_large_is_not_caught_by_all() -> None:
     assert simulate(machine, tasks=tasks).visited("Two")
 
 
+def test_what_a_task_is_given_may_be_too_large() -> None:
+    parameters = {"a.$": "$.text", "b.$": "$.text"}
+    run = simulate(one({"Type": "Task", "Resource": GLUE, "Parameters": parameters}), {"text": "x" * 131_065})
+    assert run.error == "States.DataLimitExceeded" and kinds(run)[2:] == ["ExecutionFailed"]
+    tasks = FakeTasks()
+    tasks.on(GLUE).succeed({})
+    fits = one({"Type": "Task", "Resource": GLUE, "Parameters": parameters})
+    assert simulate(fits, {"text": "x" * 131_064}, tasks=tasks).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("length", "more", "fits"), [(262_142, 0, True), (262_143, 0, False), (131_070, 131_071, False)]
+)
+def test_one_assign_holds_256_kib(length: int, more: int, fits: bool) -> None:
+    assign = {"x": "x" * length, **({"y": "y" * more} if more else {})}
+    run = simulate(one({"Type": "Pass", "Assign": assign}))
+    assert run.status == ("SUCCEEDED" if fits else "FAILED")
+    assert fits or run.error == "States.DataLimitExceeded"
+
+
+@pytest.mark.parametrize(("last", "fits"), [(262_142, True), (262_143, False)])
+def test_all_variables_hold_10_mib(last: int, fits: bool) -> None:
+    sizes = [262_144] * 39 + [2, last]  # 2 bytes less than 10 MiB, and what is left
+    states = {
+        f"s{n}": {"Type": "Pass", "Assign": {f"v{n}": "x" * (size - 2)}, "Next": f"s{n + 1}"}
+        for n, size in enumerate(sizes)
+    }
+    again = {"Type": "Pass", "Assign": {"v0": "y" * 262_142}, "End": True}  # takes the place of what it replaces
+    run = simulate({"StartAt": "s0", "States": {**states, f"s{len(sizes)}": again}})
+    assert run.status == ("SUCCEEDED" if fits else "FAILED"), run.cause
+    assert fits or run.error == "States.DataLimitExceeded"
+
+
+def test_a_value_that_grows_inwards_ends_with_an_error() -> None:
+    machine = one({"Type": "Pass", "Parameters": {"a.$": "$"}, "Assign": {"deep.$": "$"}, "Next": "One"})
+    del machine["States"]["One"]["End"]
+    run = simulate(machine)
+    assert (run.status, run.error) == ("FAILED", "States.Runtime")
+    assert run.cause.endswith("The JSON value is nested too deeply.")
+
+
+def test_half_a_character_becomes_a_whole_one() -> None:
+    run = simulate(one({"Type": "Pass", "Parameters": {"x.$": "States.StringToJson($)"}}), '"\\ud83d"')
+    assert run.output == {"x": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("*a" * 40 + "*b", "a" * 5_000, False),
+        ("a*b*c", "aXbYbZc", True),
+        ("a*a", "a", False),
+        ("*", "", True),
+        ("\\\\\\**", "\\*x", True),
+        ("a\nb*", "a\nbc", True),
+    ],
+)
+def test_string_matches(pattern: str, text: str, fits: bool) -> None:
+    rule = {"Variable": "$", "StringMatches": pattern, "Next": "Yes"}
+    states = {"One": {"Type": "Choice", "Choices": [rule], "Default": "No"}, "Yes": {"Type": "Succeed"}}
+    run = simulate({"StartAt": "One", "States": {**states, "No": {"Type": "Succeed"}}}, text)
+    assert run.visited("Yes") is fits
+
+
+def test_a_path_that_never_ends_is_ended() -> None:
+    given = {"l": [{"s": "a" * 60 + "!"}]}
+    run = simulate(one({"Type": "Pass", "InputPath": "$.l[?(@.s =~ /(a+)+$/)]"}), given)
+    assert (run.status, run.error) == ("FAILED", "States.Runtime")
+    assert "Expression evaluation" in run.cause
+
+
 # ------------------------------------------------------------------------------------------------- who handles what
 
 
