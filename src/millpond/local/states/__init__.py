@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 NOT_YET = ("DescribeMapRun", "UpdateMapRun")
 
 
+LONGEST_SLEEP = 1.0  # seconds: nobody wakes the loop when the wall clock is set, and a Wait until then is due
+
+
 class RealClock:
     """The engine's clock: wall time, a clock that never jumps, chance."""
 
@@ -127,7 +130,8 @@ class States:
                 log.exception("the engine stopped for a moment")
                 time.sleep(1)
                 continue
-            self._wakeup.wait(self.engine.next_timer())
+            due = self.engine.next_timer()
+            self._wakeup.wait(None if due is None else min(due, LONGEST_SLEEP))
             self._wakeup.clear()
 
     def _ended(self, execution: str, ended: Ended) -> None:
