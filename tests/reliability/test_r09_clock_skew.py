@@ -114,7 +114,8 @@ def test_r09_restart(case: str, away: float) -> None:
         assert not bench.after(299.9 - away)
         assert bench.after(0.2)
     else:
-        assert bench.after(0.001)
+        overdue_task = case in ("timeout", "heartbeat")  # it may have an outcome to tell, see engine.run.RESUME_SECONDS
+        assert bench.after(2.001 if overdue_task else 0.001)
     types = bench.types()
     assert types["WaitStateExited"] + types["TaskTimedOut"] + types["TaskSucceeded"] == 1
 

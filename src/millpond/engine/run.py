@@ -50,6 +50,9 @@ SLICE = 200
 """States that one execution may run before the next one's turn, and between two batches."""
 
 EXPRESS_SECONDS = 300.0
+RESUME_SECONDS = 2.0
+"""What a task's overdue timeout leaves after a restart, so that an outcome which was recorded in time is told first."""
+
 _PROGRAMS = 256
 _FEW_TIMERS = 4_096
 _EMPTY = Machine(start_at="Empty", states={"Empty": Succeed()})
@@ -664,7 +667,7 @@ class Engine:
             frame.run.resuming.append(frame.task)
             for kind, at in (("timeout", frame.task.deadline), ("heartbeat", frame.task.beat)):
                 if at is not None:
-                    self.arm(frame.run, frame, kind, max(0.0, at - now))
+                    self.arm(frame.run, frame, kind, max(RESUME_SECONDS, at - now))
 
     def expect(self, frame: Frame, task: TaskState) -> None:
         """The frame waits for a token from now on."""

@@ -81,7 +81,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock_file, was_killed = self._take_lock(path.with_suffix(".lock"))
+        self._lock_file, killed = self._take_lock(path.with_suffix(".lock"))
         self._writing = threading.RLock()
         self._inside = False  # a transaction of ours is open
         self._hurried = False  # who writes now must not wait
@@ -89,9 +89,10 @@ class Store:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         try:
-            self._db = self._open_checked(was_killed=was_killed)
+            self._db = self._open_checked(killed)
             self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             self._wal = self._open_wal()
+            os.utime(self._lock_file)  # see `_open_checked`
         except BaseException as error:
             self._close_connections()
             os.close(self._lock_file)
@@ -106,8 +107,9 @@ class Store:
         self._committer.start()
 
     @staticmethod
-    def _take_lock(path: Path) -> tuple[int, bool]:
-        """The locked file, and whether the one who had it before ended without closing the store."""
+    def _take_lock(path: Path) -> tuple[int, int | None]:
+        """The locked file; and, where the one who had it before ended without closing the store, when that had opened
+        it (nanoseconds)."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,17 +120,23 @@ class Store:
                 f"the state folder {path.parent} is in use by the endpoint with pid {holder}",
                 help="millpond status, or millpond down",
             ) from None
-        was_killed = bool(os.read(handle, 32).strip())
+        killed = os.fstat(handle).st_mtime_ns if os.read(handle, 32).strip() else None
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
-        return handle, was_killed
+        return handle, killed
 
-    def _open_checked(self, *, was_killed: bool) -> sqlite3.Connection:
-        """The writer's connection. Raises StoreDamaged rather than to read what is not whole."""
-        if was_killed and self.path.exists() and not Path(f"{self.path}-wal").exists():
-            raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
-        if was_killed and self.path.exists() and not self.path.stat().st_size:
-            raise self._damaged("it is empty, although an endpoint has used it")
+    def _open_checked(self, killed: int | None) -> sqlite3.Connection:
+        """The writer's connection. Raises StoreDamaged rather than to read what is not whole.
+
+        `killed` is when somebody who did not end in order had opened the store. Since then there has been a write-ahead
+        log; it may only be gone where another program has moved all of it into the database, which shows its time.
+        """
+        if killed is not None and self.path.exists():
+            there = self.path.stat()
+            if not there.st_size:
+                raise self._damaged("it is empty, although an endpoint has used it")
+            if not Path(f"{self.path}-wal").exists() and there.st_mtime_ns <= killed:
+                raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
         try:
             db = self._open()
             db.execute("PRAGMA busy_timeout=0")  # `_begin` waits, and knows for how long
