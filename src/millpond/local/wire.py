@@ -39,7 +39,8 @@ class Connection(HttpToolsProtocol):
 
     _head = 0
     _inside = False  # is httptools within a request?
-    _held = b""  # a head whose body has not come yet
+    _held = b""  # a head whose body has not come yet,
+    _read: dict[str, str] | None = None  # and what it says
     _last = 0.0  # when a request was last answered at once, by the loop's clock
 
     def data_received(self, data: bytes) -> None:
@@ -54,21 +55,21 @@ class Connection(HttpToolsProtocol):
 
     def _at_once(self, data: bytes) -> bytes:
         """Answer what can be; what is left is httptools's."""
-        self._held = b""
+        headers, self._held, self._read = self._read, b"", None
         while data.startswith(_LINE) and not self.transport.is_closing():
             end = data.find(b"\r\n\r\n")
-            headers = read_headers(data[len(_LINE) : end + 2]) if end > 0 else None
+            headers = headers or (read_headers(data[len(_LINE) : end + 2]) if end > 0 else None)
             if headers is None:
                 break
             begin, length = end + 4, int(headers["content-length"])
             if len(data) - begin < length:  # clients send head and body apart: it is here in a moment
-                self._held = data
+                self._held, self._read = data, headers
                 return b""
             reply = self._offer(headers, data[begin : begin + length])
             if reply is None:
                 break
             self._write(reply)
-            data = data[begin + length :]
+            data, headers = data[begin + length :], None
         return data
 
     def _offer(self, headers: dict[str, str], body: bytes) -> Reply | None:
