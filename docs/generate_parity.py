@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from millpond.asl.resources import INTEGRATIONS
 from millpond.local import models, rooms, states
 from millpond.local.athena import functions
 from millpond.local.cloudformation.providers import PROVIDERS
@@ -123,8 +124,20 @@ def s3_operations(room: Any, known: set[str]) -> set[str]:
 def flows() -> Iterator[str]:
     yield "\n## Step Functions integrations\n"
     yield "Waited for (`.sync`): " + words(integrations.WORK) + "."
-    yield "\nOne call: `lambda:invoke`, bare function ARNs, and every operation of " + words(integrations.PLAIN) + "."
-    yield "\n`aws-sdk:<service>:<action>`: every operation of botocore; it succeeds where the service is carried."
+    yield "\nOne call: `lambda:invoke`, bare function ARNs, `http:invoke`, and every operation of"
+    yield words(integrations.PLAIN) + "."
+    refused = {name for name in INTEGRATIONS if name not in (*integrations.PLAIN, "lambda", "http")}
+    yield (
+        "\nArguments are checked, then the state fails with `<Service>.NotImplementedException`: "
+        + words(refused)
+        + ","
+    )
+    yield "and `.sync` of what is not listed above."
+    yield "\n`aws-sdk:<service>:<action>`: every operation of botocore that Step Functions takes; it succeeds where the"
+    yield "service is carried. Members may be spelled as the Java SDK spells them or as the API does."
+    yield "\nThe causes of API errors end as the Java SDKs' messages do, without the count of attempts that the newest"
+    yield "versions add. A stopped or timed-out task's function is ended; AWS lets it run on."
+    yield "`http:invoke` reaches this machine over plain HTTP, too; see docs/security.md for the hosts it never calls."
     yield "\nDifferences from the recorded answers of AWS:\n"
     for case, why in json.loads(DIFFERENCES.read_text()).items():
         yield f"- `{case}`: {why}"

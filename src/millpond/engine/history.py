@@ -74,7 +74,12 @@ SHAPES: Mapping[str, _Shape] = {
 """Types without an entry (LambdaFunctionStarted, MapStateSucceeded, ParallelStateStarted, ...) have no details."""
 
 ENDS = frozenset({"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"})
-"""How an execution ends that may be redriven. These show their details member even when it is empty."""
+"""How an execution ends that may be redriven."""
+
+
+BARE = ENDS | {"ActivityFailed", "ActivityStarted", "LambdaFunctionFailed"}
+"""Events that show their details member even when nothing stands in it: a worker without a name, a failure without
+words."""
 
 
 def shape_of(kind: str) -> _Shape | None:
@@ -108,7 +113,7 @@ def to_aws(event: Event, *, include_execution_data: bool = True) -> dict[str, Js
             details[f"{shape.payload}Details"] = {"truncated": False}
     if event.more:
         details.update(event.more)
-    if details or event.type in ENDS:
+    if details or event.type in BARE:
         shown[shape.member] = details
     return shown
 

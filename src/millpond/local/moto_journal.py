@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,12 @@ class Journal:
             headers: dict[str, Any] = json.loads(row["headers"])
             request = Request(row["method"], row["path"], row["query"], headers, row["body"], list(headers.items()))
             yield Kept(row["id"], row["service"], row["operation"], row["region"], request)
+
+    def asked(self, service: str, operations: Sequence[str]) -> list[tuple[str, bytes]]:
+        """(operation, body) of the kept calls of these operations, in order."""
+        marks = ",".join("?" * len(operations))
+        sql = f"SELECT operation, body FROM moto_calls WHERE service = ? AND operation IN ({marks}) ORDER BY id"
+        return [(row["operation"], row["body"]) for row in self._store.read(sql, (service, *operations))]
 
     def mark(self, kept: Kept, error: str | None) -> None:
         """Remember why a call could not be repeated; None: it could."""

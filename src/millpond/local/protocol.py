@@ -134,11 +134,19 @@ def parse(described: ServiceModel, operation: OperationModel, request: Request, 
         params = _read_json(shape, _document(request.body), "")
     else:
         raise AwsError("NotImplemented", f"Millpond does not read the protocol {protocol}.", status=501)
-    if broken := list(_violations(shape, params, "")):
-        code = CONSTRAINT_ERRORS.get(described.service_name, "ValidationException")
-        count = "1 validation error" if len(broken) == 1 else f"{len(broken)} validation errors"
-        raise AwsError(code, f"{count} detected: " + "; ".join(broken))
+    if refused := misfit(operation, params):
+        raise refused
     return params
+
+
+def misfit(operation: OperationModel, params: Mapping[str, Any]) -> AwsError | None:
+    """How a service refuses parameters that break constraints of its model; None where they keep them."""
+    broken = list(_violations(operation.input_shape, params, "")) if operation.input_shape is not None else []
+    if not broken:
+        return None
+    code = CONSTRAINT_ERRORS.get(operation.service_model.service_name, "ValidationException")
+    count = "1 validation error" if len(broken) == 1 else f"{len(broken)} validation errors"
+    return AwsError(code, f"{count} detected: " + "; ".join(broken))
 
 
 def _document(body: bytes) -> Any:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 POLL_SECONDS = 60.0
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 @dataclass(frozen=True, slots=True)
 class _Offered:
     token: str
@@ -77,7 +81,7 @@ class Callbacks:
     def succeed(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         token, text = params["taskToken"], params["output"]
         try:
-            output = json.loads(text)
+            output = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise AwsError("InvalidOutput", f"Invalid Output: '{error}'") from None
         if len(text.encode()) > MOST_BYTES:

@@ -185,7 +185,7 @@ class _Reader:
         self.wrong: list[str] = []
 
     def structure(self, shape: Any, value: dict[str, Any]) -> dict[str, Any]:
-        by_name = _spellings(shape)
+        by_name = spellings(shape)
         converted: dict[str, Any] = {}
         for key, item in value.items():
             name = by_name.get(key)
@@ -244,7 +244,7 @@ class _Reader:
 
 
 @functools.lru_cache(maxsize=4096)
-def _spellings(shape: Any) -> Mapping[str, str]:
+def spellings(shape: Any) -> Mapping[str, str]:
     """Every spelling that is taken -> the model's. A member that another's spelling would hide keeps its own."""
     names = tuple(shape.members)
     return (
@@ -350,17 +350,43 @@ def _text(value: bytes) -> str:
         return base64.b64encode(value).decode()
 
 
-def with_metadata(output: dict[str, Any], response: Mapping[str, Any]) -> dict[str, Any]:
-    """What optimised integrations add to a call's answer; keys sorted as AWS writes them."""
+def with_metadata(output: dict[str, Any], response: Mapping[str, Any], service: str) -> dict[str, Any]:
+    """What optimised integrations add to a call's answer; keys sorted as AWS writes them. `service` is botocore's."""
     metadata = response.get("ResponseMetadata", {})
-    headers = {str(name): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
-    request_id = metadata.get("RequestId") or str(uuid.uuid4())
+    known = request_id(service, metadata)
+    headers = {HEADERS.get(name.lower(), name): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
+    headers |= {"x-amzn-RequestId": known}
     added = {
         "SdkHttpMetadata": {
             "AllHttpHeaders": {name: [value] for name, value in headers.items()},
             "HttpHeaders": headers,
             "HttpStatusCode": metadata.get("HTTPStatusCode", 200),
         },
-        "SdkResponseMetadata": {"RequestId": request_id},
+        "SdkResponseMetadata": {"RequestId": known},
     }
     return dict(sorted((output | added).items()))
+
+
+HEADERS: Mapping[str, str] = {
+    "connection": "Connection",
+    "content-length": "Content-Length",
+    "content-type": "Content-Type",
+    "date": "Date",
+    "server": "Server",
+    "x-amz-executed-version": "X-Amz-Executed-Version",
+    "x-amz-log-result": "X-Amz-Log-Result",
+    "x-amzn-requestid": "x-amzn-RequestId",
+    "x-amzn-trace-id": "X-Amzn-Trace-Id",
+}
+"""Headers as AWS's services spell them: AWS Step Functions Developer Guide, outputs of lambda:invoke and DynamoDB."""
+
+_MOTO_ID = 52
+"""Characters of an id that moto makes up, whatever the service: AWS's DynamoDB and S3 have such ids, others UUIDs."""
+
+
+def request_id(service: str, metadata: Mapping[str, Any]) -> str:
+    """The request id of an answer, in the form that the service's ids have on AWS."""
+    given = str(metadata.get("RequestId") or uuid.uuid4())
+    if len(given) != _MOTO_ID or service == "s3":
+        return given
+    return given.upper() if service == "dynamodb" else str(uuid.uuid5(uuid.NAMESPACE_OID, given))

@@ -50,7 +50,7 @@ def misfits(service: str, action: str, arguments: Mapping[str, Any]) -> Iterator
 def _below(shape: Shape, value: Any) -> Iterator[str]:
     inner = cast("Any", shape)
     if shape.type_name == "structure" and isinstance(value, Mapping) and not getattr(shape, "is_document_type", False):
-        yield from _structure(inner.members, value)
+        yield from _structure(inner, value)
     elif shape.type_name == "list" and isinstance(value, list):
         for item in value:
             yield from _below(inner.member, item)
@@ -60,13 +60,12 @@ def _below(shape: Shape, value: Any) -> Iterator[str]:
                 yield from _below(inner.value, item)
 
 
-def _structure(members: Mapping[str, Shape], value: Mapping[str, Any]) -> Iterator[str]:
-    by_name = {sdk.pascal(name): name for name in members} | {name: name for name in members}
-    likely = {name.lower() for name in members}  # AWS spells some as the Java SDK does: ACL is Acl
+def _structure(shape: Any, value: Mapping[str, Any]) -> Iterator[str]:
+    by_name = sdk.spellings(shape)
     for key, item in value.items():
         field = key.removesuffix(".$")
         name = by_name.get(field)
-        if name is not None:
-            yield from _below(members[name], item) if not key.endswith(".$") else ()
-        elif field.lower() not in likely:
+        if name is None:
             yield f'The field "{field}" is not supported by Step Functions'
+        elif not key.endswith(".$"):
+            yield from _below(shape.members[name], item)

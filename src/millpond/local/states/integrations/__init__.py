@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from millpond.local.states.integrations import calls, errors, functions, jobs, messages, nested
+from millpond.local.states import sdk
+from millpond.local.states.integrations import calls, errors, functions, jobs, messages, nested, web
 from millpond.local.states.integrations.calls import Api, BadArguments, Done, Failure, Handle, Work
 
 if TYPE_CHECKING:
@@ -65,13 +66,21 @@ SHAPING: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+OWN_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "lambda:invoke": functions.check,
+    "http:invoke": web.check,
+    "apigateway:invoke": web.check_gateway,
+}
+"""Integrations whose arguments are not those of an API: what raises BadArguments."""
+
+
 def check(call: TaskCall) -> str | None:
     """Why the arguments of a task cannot start it, in AWS's words; None where they can."""
     if call.kind != "service":
         return None
     try:
-        if call.service == "lambda":
-            functions.check(call.arguments)
+        if (own := OWN_CHECKS.get(f"{call.service}:{_action(call)}")) is not None:
+            own(call.arguments)
         elif (target := _target(call)) is not None:
             calls.converted(target, _shaped(call))
     except BadArguments as bad:
@@ -89,6 +98,8 @@ def begin(endpoint: Endpoint, call: TaskCall, arguments: Any) -> Any:
         raise Failure("States.Runtime", why)
     if call.service == "lambda":
         return functions.invoke(endpoint, arguments)
+    if call.service == "http":
+        return web.invoke(endpoint, arguments)
     target = _target(call)
     if target is None or (target.style == "optimised" and call.service not in PLAIN):
         raise not_carried(call)
@@ -98,12 +109,14 @@ def begin(endpoint: Endpoint, call: TaskCall, arguments: Any) -> Any:
 def _call(endpoint: Endpoint, call: TaskCall, target: Api, arguments: Any) -> Any:
     if call.service == "events":
         arguments = messages.with_sender(arguments, call)
+    if call.service == "sqs":
+        messages.check_body(arguments, target)
     answer, response = calls.call(endpoint, target, arguments)
     if target.style == "sdk":
         return answer
     if call.service == "events":
         messages.check_taken(answer)
-    return calls.metadata(answer, response)
+    return sdk.with_metadata(answer, response, target.name)
 
 
 def _action(call: TaskCall) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl.paths import compact
+from millpond.local import protocol
 from millpond.local.states import sdk
 from millpond.local.states.integrations import errors
 
@@ -118,23 +119,22 @@ def optimised(endpoint: Endpoint, service: str, action: str, arguments: Any, *, 
 def invoke(endpoint: Endpoint, target: Api, parameters: dict[str, Any]) -> dict[str, Any]:
     """One API call with botocore's parameters. Raises Failure named as ASL names errors."""
     from botocore import xform_name
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     client = endpoint.client(target.name)
     try:
         response: dict[str, Any] = getattr(client, xform_name(target.operation.name))(**parameters)
     except ClientError as error:
         raise Failure(*errors.failure(target.service, target.operation, error, style=target.style)) from error
-    except BotoCoreError as error:
-        # botocore refuses some values (a bucket's name) before they are sent; Java's SDK has a client exception for it.
+    except ParamValidationError as error:  # the service would have refused them
+        refused = protocol.misfit(target.operation, parameters)
+        code, text = (refused.code, str(refused)) if refused else ("ValidationException", str(error))
+        told = ClientError({"Error": {"Code": code, "Message": text}}, target.operation.name)
+        raise Failure(*errors.failure(target.service, target.operation, told, style=target.style)) from error
+    except BotoCoreError as error:  # what Java's SDK calls a client exception
         prefix = errors.prefix(target.service, target.name, target.style)
         raise Failure(f"{prefix}.SdkClientException", str(error)) from error
     return response
-
-
-def metadata(output: dict[str, Any], response: Mapping[str, Any]) -> dict[str, Any]:
-    """What optimised integrations add to a call's answer; keys sorted as AWS writes them."""
-    return sdk.with_metadata(output, response)
 
 
 def with_text(arguments: Any, field: str) -> Any:

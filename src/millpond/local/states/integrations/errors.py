@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -111,7 +110,7 @@ def _said(operation: OperationModel, error: ClientError) -> _Said:
         code.rpartition("#")[2],
         text,
         int(metadata.get("HTTPStatusCode", 400)),
-        str(metadata.get("RequestId") or uuid.uuid4()),
+        sdk.request_id(operation.service_model.service_name, metadata),
         str(metadata.get("HostId") or ""),
     )
 

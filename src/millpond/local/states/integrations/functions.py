@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl.paths import compact
+from millpond.local.states import sdk
 from millpond.local.states.integrations import calls
 from millpond.local.states.integrations.calls import BadArguments, Failure
 
@@ -45,7 +46,7 @@ def invoke(endpoint: Endpoint, arguments: Any) -> dict[str, Any]:
         output["ExecutedVersion"] = version
     if log := response.get("LogResult"):
         output["LogResult"] = log
-    return calls.metadata(output, response)
+    return sdk.with_metadata(output, response, "lambda")
 
 
 def invoke_arn(endpoint: Endpoint, arn: str, payload: Any) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl.paths import compact
-from millpond.local.states.integrations.calls import Failure, with_text
+from millpond.local.states.integrations import errors
+from millpond.local.states.integrations.calls import Api, Failure, with_text
 
 if TYPE_CHECKING:
     from millpond.engine.doors import TaskCall
@@ -39,6 +40,16 @@ def with_sender(arguments: Any, call: TaskCall) -> Any:
     return arguments | {
         "Entries": [entry | {"Resources": [*entry.get("Resources", ()), *ours]} for entry in arguments["Entries"]]
     }
+
+
+def check_body(arguments: Any, target: Api) -> None:
+    """Raises Failure for an empty body, in SQS's words."""
+    if arguments["MessageBody"] == "":
+        from botocore.exceptions import ClientError
+
+        text = "The request must contain the parameter MessageBody."
+        refused = ClientError({"Error": {"Code": "MissingParameter", "Message": text}}, target.operation.name)
+        raise Failure(*errors.failure("sqs", target.operation, refused, style="optimised"))
 
 
 def check_taken(answer: dict[str, Any]) -> None:
