@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _CALLED = re.compile(r"\$([A-Za-z_]\w*)\s*\($")
 _COMPARED = re.compile(r"<=|>=|<|>")
-_ITEMS = {"join": "strings"}
+_ITEMS = {"join": "strings", "merge": "objects"}
+_PICTURES = re.compile(r"D30(8|9)\d")
 
 
 def _values(words: str) -> list[str]:
@@ -26,7 +27,7 @@ def _values(words: str) -> list[str]:
 def _json(value: str) -> str:
     """A value as the reference shows it: a number bare, text in quotes."""
     try:
-        if isinstance(json.loads(value), int | float):
+        if value == "null" or isinstance(json.loads(value), int | float):
             return value
     except ValueError:
         return json.dumps(value, ensure_ascii=False)
@@ -60,32 +61,38 @@ def _of_types(words: str, text: str, position: int | None) -> str:
     return f'The values {both} either side of operator "{operator}" must be of the same data type'
 
 
-def _last_value(words: str, text: str, position: int | None) -> str:
-    """`...: "5"` is shown as `...: 5`."""
-    return re.sub(r'"((?:[^"\\]|\\.)*)"(\.?)$', lambda found: _json(found[1]) + found[2], words)
+def _bare(words: str, text: str, position: int | None) -> str:
+    """Numbers and null without quotes."""
+    return _QUOTED.sub(lambda found: _json(found[1]), words)
+
+
+def _of_functions(words: str, text: str, position: int | None) -> str:
+    return _bare(words.replace(" Object ", " function "), text, position)
 
 
 _Words = Callable[[str, str, "int | None"], str]
 
 SAID: Mapping[str, str | _Words] = {
     "T0410": _of_signature,
-    "T0411": lambda words, text, position: words.replace(" Object ", " function "),
+    "T0411": _of_functions,
     "T0412": _of_items,
-    "T1003": _last_value,
+    "T1003": _bare,
+    "T2006": _of_functions,
+    "T2007": _bare,
     "T2009": _of_types,
+    "T2011": _bare,
+    "T2012": _bare,
     "D1001": lambda words, text, position: words.replace('"Infinity"', "null").replace('"-Infinity"', "null"),
-    "D2014": _last_value,
+    "D2014": _bare,
     "D3020": "Third argument of split function must evaluate to a positive number",
     "D3050": "The second argument of reduce function must be a function with at least two arguments",
-    "D3060": lambda words, text, position: _last_value(words.replace(" Object ", " function "), text, position),
-    "D3061": lambda words, text, position: _QUOTED.sub(
-        lambda found: _json(found[1]), words.replace(" Object ", " function ")
-    ),
+    "D3060": _of_functions,
+    "D3061": _of_functions,
     "D3070": (
         "The single argument form of the sort function can only be applied to an array of strings or an array of "
         "numbers.  Use the second argument to specify a comparison function"
     ),
-    "D3100": lambda words, text, position: _last_value(words.replace(" Object ", " function "), text, position),
+    "D3100": _of_functions,
     "D3110": lambda words, text, position: words.replace(" Object ", " function "),
     "D3138": "The $single() function expected exactly 1 matching result.  Instead it matched more.",
     "D3139": "The $single() function expected exactly 1 matching result.  Instead it matched 0.",
@@ -93,12 +100,11 @@ SAID: Mapping[str, str | _Words] = {
         f"Malformed URL passed to ${'decodeUrlComponent' if 'decodeUrlComponent' in text else 'decodeUrl'}(): "
         f"{json.dumps([*_values(words), ''][0], ensure_ascii=False)}"
     ),
-    "D3081": "The sub-picture must not contain more than one instance of the 'decimal-separator' character",
-    "D3082": "The sub-picture must not contain more than one instance of the 'percent' character",
-    "D3083": "The sub-picture must not contain more than one instance of the 'per-mille' character",
-    "D3084": "The sub-picture must not contain both a 'percent' and a 'per-mille' character",
     "D3135": "No matching closing bracket ']' in date/time picture string",
-    "S0213": lambda words, text, position: words.replace('"null"', "null").replace('"true"', "true"),
+    "S0201": _bare,
+    "S0202": _bare,
+    "S0208": lambda words, text, position: words.replace(" Object ", " function "),
+    "S0213": lambda words, text, position: _bare(words, text, position).replace('"true"', "true"),
     "S0217": "The object representing the 'parent' cannot be derived from this expression",
 }
 """By code: the text, or what makes it of the library's words, the expression and the position. Others are as said."""
@@ -108,6 +114,10 @@ CODES: Mapping[str, str] = {
     "Fourth argument of replace function must evaluate to a positive number": "D3011",
     "Attempted to replace a matched string with a non-string value": "D3012",
     "Regex error": "D3040",
+    "No matching closing bracket": "D3135",
+    "Unknown component specifier": "D3132",
+    "The 'name' modifier": "D3133",
+    "Formatting or parsing an integer": "D3130",
 }
 """Errors that the library gives no code, by how they begin."""
 
@@ -125,8 +135,11 @@ def sentence(code: str | None, words: str, text: str, position: int | None) -> s
     if code is not None and code in UNBOUNDED:
         return UNBOUNDED[code]
     for beginning, known in CODES.items():
-        if (code or words).startswith(beginning):
-            return f"{known}: {beginning if known != 'D3040' else (code or words)}"
+        if (code or "").startswith(beginning) or words.startswith(beginning):
+            words = words if known.startswith("D313") else beginning if known != "D3040" else str(code)
+            return f"{known}: {words}"
+    if code is not None and _PICTURES.fullmatch(code):
+        words = words.replace('"', "'")
     if code == "D3137" and (own := re.match(r"[DTU]\d{4}: ", words)):
         return f"{own[0]}{words[own.end() :]}"
     said = SAID.get(code or "")
