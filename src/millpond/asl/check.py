@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
-from millpond.asl import codec, fields, jsonata, paths, references, resources, warnings
+from millpond.asl import codec, fields, jackson, jsonata, paths, references, resources, warnings
 from millpond.asl.graph import Place, Visit, inner, targets, walk
 from millpond.asl.model import (
     ABSENT,
@@ -134,7 +134,7 @@ def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _not_standard(name: str) -> Json:
-    raise ValueError(f"Non-standard token '{name}': enable JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS to allow")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _within_range(text: str) -> float:
@@ -168,22 +168,8 @@ def _refused(code: str, message: str, at: Place = ()) -> DefinitionError:
 
 
 def _bad_json(text: str, error: ValueError) -> DefinitionError:
-    """The sentence of AWS's JSON parser, with its place: the end of an unknown word, else where reading stopped."""
-    at = getattr(error, "pos", 0)
-    word = re.compile(r"[^\W\d]\w*").match(text, at)
-    if word and word[0] not in ("true", "false", "null"):
-        what = (
-            f"Unrecognized token '{word[0]}': was expecting (JSON String, Number, Array, Object or token 'null', "
-            "'true' or 'false')"
-        )
-        at = word.end()
-    else:
-        what = getattr(error, "msg", str(error))
-    line = text.count("\n", 0, at) + 1
-    column = at - (text.rfind("\n", 0, at) + 1) + 1
-    cut = "" if len(text) <= 500 else f"[truncated {len(text) - 500} chars]"
-    place = f'[Source: (String)"{text[:500]}"{cut}; line: {line}, column: {column}]'
-    return _refused(INVALID_JSON, f"{what}\n at {place}", (place,))
+    message = jackson.explain(text, getattr(error, "msg", str(error)))
+    return _refused(INVALID_JSON, message, (jackson.place(message),))
 
 
 # ---------------------------------------------------------------------------------------------------------- transitions

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS states_aliases (
     arn TEXT PRIMARY KEY, machine TEXT NOT NULL, name TEXT NOT NULL, description TEXT, routing TEXT NOT NULL,
     created REAL NOT NULL, updated REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS states_deleting (arn TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS states_executions (
     n INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, machine TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
     started REAL NOT NULL, stopped REAL, input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT,
@@ -70,6 +71,7 @@ CREATE TABLE IF NOT EXISTS states_redrives (
 CREATE TABLE IF NOT EXISTS states_activities (
     arn TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, tags TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS states_activity_keys (arn TEXT PRIMARY KEY, encryption TEXT NOT NULL);
 """
 
 
