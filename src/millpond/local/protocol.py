@@ -439,9 +439,10 @@ def _within(shape: Shape, size: float, value: Any, at: str, what: str) -> Iterat
 
 
 def _sentence(value: Any, at: str, wanted: str, shape: Shape | None = None) -> str:
+    # What is sensitive is not shown: `Value at 'input' failed to satisfy constraint: ...`.
     hidden = shape is not None and shape.metadata.get("sensitive")
-    shown = "null" if value is None else "'***'" if hidden else f"'{str(value)[:200]}'"
-    return f"Value {shown} at '{_aws_path(at)}' failed to satisfy constraint: {wanted}"
+    shown = " null" if value is None else "" if hidden else f" '{str(value)[:200]}'"
+    return f"Value{shown} at '{_aws_path(at)}' failed to satisfy constraint: {wanted}"
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Step Functions: the service around the engine.
 
-`machines` keeps definitions, `executions` starts and shows them, `records` is the engine's store, `work` makes its
-tasks happen (`integrations`, `sdk`), `mocks` answers in its place, `callbacks` ends tasks from outside, `journal` logs,
-`trials` tests single states. One loop thread drives the engine; operations only send it messages and read the store.
+`machines` keeps definitions (with `configuration` and `versions`), `executions` starts and shows them, `tags` names
+them, `records` is the engine's store, `work` makes its tasks happen (`integrations`, `sdk`), `mocks` answers in its
+place, `callbacks` ends tasks from outside, `journal` logs, `trials` tests single states; `arns`, `paging`, `payloads`,
+`constraints` read requests. One loop thread drives the engine; operations only send it messages and read the store.
 After a kill, `start` puts every running execution back.
 
 Not carried yet, and refused: DescribeMapRun, UpdateMapRun. Tracing and customer keys are kept and shown, nothing more.
@@ -10,17 +11,16 @@ Not carried yet, and refused: DescribeMapRun, UpdateMapRun. Tracing and customer
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from millpond.local.service import AwsError, Call, Operation, unsupported
-from millpond.local.states import arns, integrations, machines
+from millpond.local.service import Call, Operation, unsupported
+from millpond.local.states import arns, integrations
 from millpond.local.states.callbacks import Callbacks
+from millpond.local.states.constraints import checked
 from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
@@ -28,6 +28,7 @@ from millpond.local.states.map_runs import MapRuns
 from millpond.local.states.mocks import SCHEMA as MOCKS_SCHEMA
 from millpond.local.states.mocks import Mocks
 from millpond.local.states.records import SCHEMA, Records
+from millpond.local.states.tags import Tags
 from millpond.local.states.trials import Trials
 from millpond.local.states.work import Worker
 
@@ -90,26 +91,29 @@ class States:
         )
         for part in (self.executions, self.callbacks, self.worker, self.mocks):
             part.engine = self.engine
+        self.machines.stop = self.executions.abort
         self.worker.activity = self.callbacks.offer
         self._loop = threading.Thread(target=self._run, name="states-engine", daemon=True)
 
     def operations(self) -> dict[str, Operation]:
-        return {
-            **self.machines.operations(),
-            **self.executions.operations(),
-            **MapRuns(self.executions).operations(),
-            **self.callbacks.operations(),
-            **self.trials.operations(),
-            "TagResource": self.tag,
-            "UntagResource": self.untag,
-            "ListTagsForResource": self.list_tags,
-            **{name: self._not_yet for name in NOT_YET},
-        }
+        tables = (
+            self.machines.operations(),
+            self.executions.operations(),
+            MapRuns(self.executions).operations(),
+            self.callbacks.operations(),
+            self.trials.operations(),
+            Tags(self.endpoint).operations(),
+            {name: self._not_yet for name in NOT_YET},
+        )
+        return {name: checked(name, run) for table in tables for name, run in table.items()}
 
     def start(self) -> None:
         self.mocks.load()  # a file that is not valid is told now
         for snapshot in self.executions.snapshots():
             self.engine.restore(snapshot)
+        for machine in self.machines.leaving():
+            self.executions.abort(machine)
+            self.machines.purge(machine)
         self._loop.start()
 
     def stop(self) -> None:
@@ -138,39 +142,8 @@ class States:
         self.mocks.ended(execution)
         self.executions.ended(execution, ended)
         self.worker.nudge(execution)
+        if self.machines.is_leaving:
+            self.machines.purge(arns.machine_of(execution))
 
     def _not_yet(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         raise unsupported("stepfunctions", call.operation)
-
-    # Tags -----------------------------------------------------------------------------------------------------------
-
-    def _tagged(self, arn: str) -> tuple[str, dict[str, str]]:
-        """The table and the tags of a machine or activity."""
-        table = "states_activities" if ":activity:" in arn else "states_machines"
-        if table == "states_machines":
-            arns.read_machine(arn)
-        row = self.endpoint.store.one(f"SELECT tags FROM {table} WHERE arn = ?", (arn,))
-        if row is None:
-            raise machines.not_found(arn)
-        tags: dict[str, str] = json.loads(row["tags"])
-        return table, tags
-
-    def _set_tags(self, table: str, arn: str, tags: Mapping[str, str]) -> dict[str, Any]:
-        if len(tags) > machines.MOST_TAGS:
-            raise AwsError("TooManyTags", f"Too many tags: at most {machines.MOST_TAGS} are allowed")
-        with self.endpoint.store.write() as db:
-            db.execute(f"UPDATE {table} SET tags = ? WHERE arn = ?", (json.dumps(tags), arn))
-        return {}
-
-    def tag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        table, tags = self._tagged(params["resourceArn"])
-        return self._set_tags(table, params["resourceArn"], tags | machines.read_tags(params["tags"]))
-
-    def untag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        table, tags = self._tagged(params["resourceArn"])
-        kept = {key: value for key, value in tags.items() if key not in params["tagKeys"]}
-        return self._set_tags(table, params["resourceArn"], kept)
-
-    def list_tags(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        _, tags = self._tagged(params["resourceArn"])
-        return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}

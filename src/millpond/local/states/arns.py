@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 # Forbidden, says the API Reference: white space, brackets, wildcards, "#%\^|~`$&,;:/, control characters, U+FFFE-FFFF,
 # surrogates and U+10FFFF.
-_NAME = re.compile(
-    r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\U0010ffff]{1,80}"  # noqa: RUF001
-)
+_NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\U0010ffff]{1,80}")
 _ARN = re.compile(r"arn:(aws[\w-]*):([\w-]+):([\w-]*):(\d{12})?:([^:]+)(?::(.+))?", re.DOTALL)
 _MACHINE = re.compile(r"arn:[\w-]+:states:[\w-]+:\d{12}:stateMachine:([^:/\s]+)(?:/([^:\s]+))?(?::([^:\s]+))?")
 _EXECUTION = re.compile(r"arn:[\w-]+:states:[\w-]+:\d{12}:(execution|express):([^:\s]+):([^:\s]+)(?::([^:\s]+))?")
@@ -57,6 +55,12 @@ def machine_arn(endpoint: Endpoint, name: str) -> str:
 
 def execution_arn(machine: str, name: str) -> str:
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def machine_of(execution: str) -> str:
+    """The ARN of the machine that an execution's ARN names, without the label of a distributed Map."""
+    parts = execution.split(":")
+    return ":".join([*parts[:5], "stateMachine", parts[6].partition("/")[0]])
 
 
 def express_arn(machine: str, name: str, unique: str) -> str:

@@ -9,26 +9,23 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millpond.engine import is_genuine, read_token
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, paging
-from millpond.local.states.executions import MOST_BYTES
-from millpond.local.states.machines import read_tags
+from millpond.local.states import arns, configuration, paging, payloads
+from millpond.local.states import tags as tagging
 
 if TYPE_CHECKING:
     from millpond.engine import Engine, TaskCall
     from millpond.local.states.records import Records
 
 POLL_SECONDS = 60.0
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+MOST_POLLERS = 1000
+MOST_ACTIVITIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,7 @@ class Callbacks:
         self.endpoint, self.store, self.records = endpoint, endpoint.store, records
         self.engine: Engine
         self._offered: dict[str, deque[_Offered]] = {}
+        self._polling: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._closing = False
 
@@ -81,11 +79,11 @@ class Callbacks:
     def succeed(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         token, text = params["taskToken"], params["output"]
         try:
-            output = json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
+            output = payloads.read(text)
+        except payloads.NotJson as error:
             raise AwsError("InvalidOutput", f"Invalid Output: '{error}'") from None
-        if len(text.encode()) > MOST_BYTES:
-            raise AwsError("InvalidOutput", f"Invalid Output: 'longer than {MOST_BYTES} bytes'")
+        if len(text.encode()) > payloads.MOST_BYTES:
+            raise AwsError("InvalidOutput", f"Invalid Output: 'longer than {payloads.MOST_BYTES} bytes'")
         self._settle(token, self._open(token), {"output": output})
         self.engine.task_succeeded(token, output)
         return {}
@@ -104,27 +102,40 @@ class Callbacks:
     # Activities -----------------------------------------------------------------------------------------------------
 
     def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        """Idempotent by name; the encryption of an activity cannot be changed."""
         name = arns.check_name(params["name"])
-        tags = read_tags(params.get("tags"))
         arn, now = self.endpoint.arn("states", f"activity:{name}"), self.endpoint.clock.now()
+        tags = tagging.read(params.get("tags"), arn)
+        wanted = configuration.encryption(self.endpoint, params.get("encryptionConfiguration"))
         with self.store.write() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO states_activities VALUES (?, ?, ?, ?)", (arn, name, now, json.dumps(tags))
-            )
-            created = db.execute("SELECT created FROM states_activities WHERE arn = ?", (arn,)).fetchone()["created"]
-        return {"activityArn": arn, "creationDate": created}
+            row = db.execute("SELECT created FROM states_activities WHERE arn = ?", (arn,)).fetchone()
+            if row is not None:
+                if wanted is not None and wanted != self._encryption(arn):
+                    raise AwsError("ActivityAlreadyExists", f"Activity Already Exists: '{arn}'")
+                return {"activityArn": arn, "creationDate": row["created"]}
+            (there,) = db.execute("SELECT count(*) FROM states_activities").fetchone()
+            if there >= MOST_ACTIVITIES:
+                raise AwsError("ActivityLimitExceeded", f"Activity Limit Exceeded: '{MOST_ACTIVITIES} activities'")
+            db.execute("INSERT INTO states_activities VALUES (?, ?, ?, ?)", (arn, name, now, json.dumps(tags)))
+            if wanted is not None:
+                db.execute("INSERT OR REPLACE INTO states_activity_keys VALUES (?, ?)", (arn, json.dumps(wanted)))
+        return {"activityArn": arn, "creationDate": now}
+
+    def _encryption(self, arn: str) -> dict[str, Any]:
+        row = self.store.one("SELECT encryption FROM states_activity_keys WHERE arn = ?", (arn,))
+        found: dict[str, Any] = json.loads(row["encryption"]) if row is not None else configuration.KEY_OWNED
+        return found
 
     def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = arns.check_activity(params["activityArn"])
         row = self.store.one("SELECT * FROM states_activities WHERE arn = ?", (arn,))
         if row is None:
             raise AwsError("ActivityDoesNotExist", f"Activity Does Not Exist: '{arn}'")
-        owned = {"type": "AWS_OWNED_KEY"}
         return {
             "activityArn": arn,
             "name": row["name"],
             "creationDate": row["created"],
-            "encryptionConfiguration": owned,
+            "encryptionConfiguration": self._encryption(arn),
         }
 
     def list_activities(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -133,19 +144,17 @@ class Callbacks:
         rows = self.store.read(
             "SELECT * FROM states_activities WHERE name > ? ORDER BY name LIMIT ?", (after, limit + 1)
         )
-        answer: dict[str, Any] = {
-            "activities": [
-                {"activityArn": row["arn"], "name": row["name"], "creationDate": row["created"]} for row in rows[:limit]
-            ]
-        }
-        if len(rows) > limit:
-            answer["nextToken"] = paging.token("activities", rows[limit - 1]["name"])
-        return answer
+        shown = [
+            {"activityArn": row["arn"], "name": row["name"], "creationDate": row["created"]} for row in rows[:limit]
+        ]
+        more = rows[limit - 1]["name"] if len(rows) > limit else None
+        return paging.page("activities", shown, "activities", more)
 
     def delete(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = arns.check_activity(params["activityArn"])
         with self.store.write() as db:
             db.execute("DELETE FROM states_activities WHERE arn = ?", (arn,))
+            db.execute("DELETE FROM states_activity_keys WHERE arn = ?", (arn,))
         return {}
 
     def offer(self, call: TaskCall, token: str) -> None:
@@ -177,14 +186,24 @@ class Callbacks:
 
     def _take(self, arn: str, deadline: float) -> _Offered | None:
         with self._changed:
-            while not self._closing:
-                queue = self._offered.get(arn, deque())
-                while queue:
-                    offered = queue.popleft()
-                    if self.engine.pending(offered.token) is not None:
-                        return offered
-                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
-                    return None
+            if self._polling[arn] >= MOST_POLLERS:
+                raise AwsError("ActivityWorkerLimitExceeded", f"Activity Worker Limit Exceeded: '{arn}'")
+            self._polling[arn] += 1
+            try:
+                return self._next(arn, deadline)
+            finally:
+                self._polling[arn] -= 1
+
+    def _next(self, arn: str, deadline: float) -> _Offered | None:
+        """The next open task of an activity, None when there is none until the deadline. Called with the lock."""
+        while not self._closing:
+            queue = self._offered.get(arn, deque())
+            while queue:
+                offered = queue.popleft()
+                if self.engine.pending(offered.token) is not None:
+                    return offered
+            if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                return None
         return None
 
     def close(self) -> None:

@@ -17,8 +17,12 @@ from millpond.local.service import AwsError, Call, Operation
 if TYPE_CHECKING:
     from botocore.model import Shape
 
-# What Python's re does not know; the name of an alias and a token are checked with their own errors.
-_PATTERNS: Mapping[str, str] = {r"\p{ASCII}*": r"[\x00-\x7f]*", "[!-~]+": "[!-~]+"}
+# The model's patterns as Python's re writes them.
+_PATTERNS: Mapping[str, str] = {
+    r"\p{ASCII}*": r"[\x00-\x7f]*",
+    "[!-~]+": "[!-~]+",
+    r"^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$": r"(?=.*[a-zA-Z_\-.])[a-zA-Z0-9_\-.]+",
+}
 
 
 def checked(name: str, operation: Operation) -> Operation:

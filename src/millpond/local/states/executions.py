@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from millpond.engine import Ended, Snapshot, Start
 from millpond.engine.history import to_aws
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, machines, paging
+from millpond.local.states import arns, machines, paging, payloads
 
 if TYPE_CHECKING:
     from millpond.engine import Engine
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from millpond.local.states.mocks import Mocks
     from millpond.local.states.records import Records
 
-MOST_BYTES = 262_144
 SYNC_SECONDS = 300.0
-DEEPEST_INPUT = 900
+_LAST_SEEN = "coalesce(stopped, redriven, started)"
+"""What executions are listed by: when they stopped; those that run, when they were started or redriven last."""
 REDRIVABLE_SECONDS = 14 * 86_400.0
 REDRIVE_TOKEN_SECONDS = 900.0
 REDRIVE_TOKENS = 10
@@ -73,7 +73,7 @@ class Executions:
     def start(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         wanted, mocked = self.mocks.of(params["stateMachineArn"])
         machine, revision, version, alias = self.machines.resolve(wanted)
-        text = params.get("input") or "{}"
+        text = params.get("input", "{}")
         value = _input(text)
         name = arns.check_name(params.get("name") or str(uuid.uuid4()))
         now = self.endpoint.clock.now()
@@ -114,7 +114,7 @@ class Executions:
         machine, revision, _, _ = self.machines.resolve(wanted)
         if machine["type"] != "EXPRESS":
             raise _wrong_type()
-        text = params.get("input") or "{}"
+        text = params.get("input", "{}")
         value = _input(text)
         name = arns.check_name(params.get("name") or str(uuid.uuid4()))
         arn, now = arns.express_arn(machine["arn"], name, str(uuid.uuid4())), self.endpoint.clock.now()
@@ -125,7 +125,14 @@ class Executions:
                 self.engine.stop(arn)
                 over.happened.wait(5)
         late = Ended(status="TIMED_OUT", at=self.endpoint.clock.now(), error="States.Timeout")
-        return self._sync_answer(arn, name, machine, now, text, over.ended or late)
+        answer = self._sync_answer(arn, name, machine, now, text, over.ended or late)
+        if params.get("traceHeader"):
+            answer["traceHeader"] = params["traceHeader"]
+        if params.get("includedData") == "METADATA_ONLY":
+            for key in ("input", "output"):
+                if answer.pop(key, None) is not None:
+                    answer[f"{key}Details"] = {"included": False}
+        return answer
 
     @staticmethod
     def _sync_answer(
@@ -245,8 +252,6 @@ class Executions:
         """Go on with an execution that did not succeed, where it stopped. Its row says RUNNING before the engine does
         anything, so that a redrive which was answered outlives a kill."""
         arn, token = params["executionArn"], params.get("clientToken")
-        if ":express:" in arn:
-            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
         n, now = self.row(arn)["n"], self.endpoint.clock.now()
         with self.store.write() as db:
             seen = db.execute(
@@ -272,7 +277,8 @@ class Executions:
         """Why an execution cannot be redriven, in AWS's words; None: it can."""
         if row["status"] in ("RUNNING", "SUCCEEDED"):
             return f"Execution is {row['status']} and cannot be redriven"
-        if self.store.one("SELECT 1 FROM states_machines WHERE arn = ?", (row["machine"],)) is None:
+        there = "SELECT 1 FROM states_machines WHERE arn = ?1 AND arn NOT IN (SELECT arn FROM states_deleting)"
+        if self.store.one(there, (row["machine"].partition("/")[0],)) is None:
             return "State machine is in DELETING status"
         if self.endpoint.clock.now() - row["stopped"] > REDRIVABLE_SECONDS:
             return "Execution redrivable period exceeded"
@@ -291,17 +297,18 @@ class Executions:
     # Looking and stopping -------------------------------------------------------------------------------------------
 
     def row(self, arn: str) -> sqlite3.Row:
-        """An execution's row. Raises InvalidArn, ExecutionDoesNotExist."""
+        """An execution's row. Raises InvalidArn (for Express executions, too, but for those that a Map Run started),
+        ExecutionDoesNotExist."""
         arns.check_execution(arn)
         row = self.store.one("SELECT * FROM states_executions WHERE arn = ?", (arn,))
         if row is None:
+            if arns.is_express(arn):
+                raise arns.not_for_express()
             raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
         return row
 
     def stop(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = params["executionArn"]
-        if ":express:" in arn:
-            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
         row = self.row(arn)
         if row["status"] != "RUNNING":
             return {"stopDate": row["stopped"]}
@@ -311,9 +318,13 @@ class Executions:
         row = self.row(arn)
         return {"stopDate": row["stopped"] or self.endpoint.clock.now()}
 
+    def abort(self, machine: str) -> None:
+        """Stop every running execution of a machine that is being deleted."""
+        running = "SELECT arn FROM states_executions WHERE status = 'RUNNING' AND machine = ?"
+        for row in self.store.read(running, (machine,)):
+            self.engine.stop(row["arn"], None, None)
+
     def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        if ":express:" in params["executionArn"]:
-            raise AwsError("InvalidArn", f"Invalid Arn: '{params['executionArn']}'")
         row = self.row(params["executionArn"])
         answer: dict[str, Any] = {
             "executionArn": row["arn"],
@@ -343,51 +354,48 @@ class Executions:
     def describe_machine(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         row = self.row(params["executionArn"])
         revision = self.machines.revision(row["machine"], row["revision"])
-        answer = {
+        shown = {
             "stateMachineArn": row["machine"],
             "name": row["machine"].rpartition(":")[2],
             "updateDate": revision["created"],
-            **machines.described(revision),
+            **machines.described(revision, bare=params.get("includedData") == "METADATA_ONLY"),
         }
-        if params.get("includedData") == "METADATA_ONLY":
-            answer["definition"] = ""
-        return answer
+        return shown | self.machines.revision_id(row["machine"], row["revision"])
 
     def list_executions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        if params.get("mapRunArn"):
-            raise machines.not_found(params["mapRunArn"])
-        if not params.get("stateMachineArn"):
+        machine, run = params.get("stateMachineArn"), params.get("mapRunArn")
+        if (machine is None) == (run is None):
             raise AwsError("ValidationException", "Must provide a StateMachine ARN or MapRun ARN")
-        given = arns.read_machine(params["stateMachineArn"])
-        machine = self.machines.row(given.base)
-        if machine["type"] == "EXPRESS":
+        if run is not None or machine is None:
+            raise machines.not_found(str(run))
+        given = arns.read_machine(machine)
+        if self.machines.row(given.base)["type"] == "EXPRESS":
             raise _wrong_type()
         where, values = ["machine = ?"], [given.base]
         if given.qualifier is not None:
             where.append("version = ?" if given.version is not None else "alias = ?")
-            values.append(params["stateMachineArn"])
+            values.append(machine)
         if params.get("statusFilter"):
             where.append("status = ?")
             values.append(params["statusFilter"])
         if params.get("redriveFilter"):
             where.append("redrives > 0" if params["redriveFilter"] == "REDRIVEN" else "redrives = 0")
-        before = paging.position("executions", params.get("nextToken"))
+        kind = f"executions {machine}"
+        before = paging.position(kind, params.get("nextToken"))
         if before is not None:
-            where.append("n < ?")
-            values.append(before)
+            where.append(f"({_LAST_SEEN}, n) < (?, ?)")
+            values += before
         limit = paging.size(params.get("maxResults"))
         rows = self.store.read(
-            f"SELECT * FROM states_executions WHERE {' AND '.join(where)} ORDER BY n DESC LIMIT ?", (*values, limit + 1)
+            f"SELECT *, {_LAST_SEEN} AS seen FROM states_executions WHERE {' AND '.join(where)}"
+            f" ORDER BY {_LAST_SEEN} DESC, n DESC LIMIT ?",
+            (*values, limit + 1),
         )
-        answer: dict[str, Any] = {"executions": [_listed(row) for row in rows[:limit]]}
-        if len(rows) > limit:
-            answer["nextToken"] = paging.token("executions", rows[limit - 1]["n"])
-        return answer
+        more = [rows[limit - 1]["seen"], rows[limit - 1]["n"]] if len(rows) > limit else None
+        return paging.page("executions", [_listed(row) for row in rows[:limit]], kind, more)
 
     def history(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = params["executionArn"]
-        if ":express:" in arn:
-            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
         row = self.row(arn)
         self.store.flush()
         limit = paging.size(params.get("maxResults"))
@@ -404,25 +412,21 @@ class Executions:
 
 def _input(text: str) -> Any:
     """The value of an execution's input. Raises InvalidExecutionInput."""
-    if len(text.encode()) > MOST_BYTES:
+    if len(text.encode()) > payloads.MOST_BYTES:
         raise AwsError(
             "ValidationException",
             "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less "
-            f"than or equal to {MOST_BYTES}",
+            f"than or equal to {payloads.MOST_BYTES}",
         )
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        shown = text if len(text) <= 100 else f"{text[:100]}..."
-        raise AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}; {shown}'") from None
+        return payloads.read(text)
+    except payloads.NotJson as error:
+        said = f"com.fasterxml.jackson.core.JsonParseException: {error}"
+        raise AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{said}'") from None
 
 
 def _wrong_type() -> AwsError:
     return AwsError("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _listed(row: sqlite3.Row) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Machines:
         self.endpoint, self.store = endpoint, endpoint.store
         self.versions = Versions(endpoint)
         self.stop: Callable[[str], None] = lambda machine: None
+        self.is_leaving = False  # is any machine DELETING?
         self._startable: dict[str, Startable] = {}
         self._changes = 0
 
@@ -187,12 +188,16 @@ class Machines:
             revision, answer["creationDate"] = version["revision"], version["created"]
             if version["description"]:
                 answer["description"] = version["description"]
-        if revision != row["first"]:  # the first one is null, says the API Reference
-            answer["revisionId"] = revision
+        answer |= self.revision_id(given.base, revision)
         answer |= described(self.revision(given.base, revision), bare=params.get("includedData") == "METADATA_ONLY")
         if given.label is not None:
             answer |= self._labelled(given, self.revision(given.base, revision)["definition"])
         return answer
+
+    def revision_id(self, arn: str, revision: str) -> dict[str, str]:
+        """The member `revisionId`; the first one is null, says the API Reference."""
+        row = self.store.one("SELECT first FROM states_machines WHERE arn = ?", (arn,))
+        return {} if row is None or row["first"] == revision else {"revisionId": revision}
 
     def _version(self, given: arns.MachineArn, arn: str) -> sqlite3.Row:
         """The version that a qualified ARN names; an alias names the one that most executions are routed to."""
@@ -226,6 +231,7 @@ class Machines:
                 return {}
             now = self.endpoint.clock.now()
             db.execute("INSERT OR IGNORE INTO states_deleting VALUES (?, ?)", (arn, now))
+        self.is_leaving = True
         self._forget()
         self.stop(arn)
         self.purge(arn)
@@ -244,10 +250,13 @@ class Machines:
             db.execute("DELETE FROM states_versions WHERE machine = ?", (arn,))
             db.execute("DELETE FROM states_aliases WHERE machine = ?", (arn,))
             db.execute("DELETE FROM states_deleting WHERE arn = ?", (arn,))
+            self.is_leaving = db.execute("SELECT 1 FROM states_deleting").fetchone() is not None
 
     def leaving(self) -> list[str]:
         """The machines that are DELETING: a kill may have come between."""
-        return [row["arn"] for row in self.store.read("SELECT arn FROM states_deleting")]
+        found = [row["arn"] for row in self.store.read("SELECT arn FROM states_deleting")]
+        self.is_leaving = bool(found)
+        return found
 
     def list_machines(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         after = paging.position("machines", params.get("nextToken")) or ""

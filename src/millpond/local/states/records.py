@@ -49,7 +49,9 @@ CREATE TABLE IF NOT EXISTS states_executions (
     revision TEXT NOT NULL, role TEXT NOT NULL, version TEXT, alias TEXT, trace TEXT, secret BLOB NOT NULL,
     redrives INTEGER NOT NULL DEFAULT 0, redriven REAL
 );
-CREATE INDEX IF NOT EXISTS states_executions_of ON states_executions (machine, started);
+DROP INDEX IF EXISTS states_executions_of;
+CREATE INDEX IF NOT EXISTS states_executions_seen
+    ON states_executions (machine, coalesce(stopped, redriven, started), n);
 CREATE INDEX IF NOT EXISTS states_executions_running ON states_executions (status) WHERE status = 'RUNNING';
 CREATE TABLE IF NOT EXISTS states_events (
     n INTEGER NOT NULL, id INTEGER NOT NULL, previous INTEGER NOT NULL, at REAL NOT NULL, type TEXT NOT NULL,

@@ -60,7 +60,9 @@ class Versions:
     def version_of(self, db: sqlite3.Connection, machine: str, description: str | None) -> str:
         """A version of the current revision; publishing what is the latest version gives that one again."""
         row = db.execute("SELECT revision, next_version FROM states_machines WHERE arn = ?", (machine,)).fetchone()
-        there = db.execute("SELECT * FROM states_versions WHERE machine = ? ORDER BY number DESC", (machine,)).fetchall()
+        there = db.execute(
+            "SELECT * FROM states_versions WHERE machine = ? ORDER BY number DESC", (machine,)
+        ).fetchall()
         if there and there[0]["revision"] == row["revision"]:
             return str(there[0]["arn"])
         if len(there) >= MOST_VERSIONS:
