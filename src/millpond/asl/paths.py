@@ -120,9 +120,27 @@ class NullInput(PathNotFound):
         return EvaluationError(NULL_INPUT)
 
 
+def _writer() -> Callable[[Json], str]:
+    """The standard library's encoder, made once: `dumps`, and `encode` within it, make one at each call, which costs
+    more than a small value does. Where Python has no such encoder in C, `encode`."""
+
+    def refuse(value: object) -> Json:
+        raise TypeError(f"{type(value).__name__} is not JSON")
+
+    make, texts = getattr(json.encoder, "c_make_encoder", None), getattr(json.encoder, "encode_basestring", None)
+    if make is None or texts is None:
+        return json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+    pieces = make(None, refuse, texts, None, ":", ",", False, False, True)
+    join = "".join
+    return lambda value: join(pieces(value, 0))
+
+
+_write = _writer()
+
+
 def compact(value: Json) -> str:
-    """JSON text as AWS writes it: no spaces, unicode as is."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """JSON text as AWS writes it: no spaces, unicode as is. Raises RecursionError some 950 levels deep."""
+    return _write(value)
 
 
 def _no_number(text: str) -> Json:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Literal, cast
 
 from millpond.asl.model import ABSENT, Absent, Json
+from millpond.asl.paths import compact
 from millpond.engine.doors import Batch, Clock, Event, FrameRow, ItemRow, Start, TaskCall, Token, mint_token
 from millpond.engine.failure import StateFailed, runtime
 from millpond.engine.node import Node, Program
@@ -27,7 +28,6 @@ Phase = Literal["enter", "again", "wait", "retry", "task", "fork", "gone"]
 fork: for its branches or items. gone: aborted, and only still somewhere in a queue."""
 
 NONE: Mapping[str, Json] = {}
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def to_text(value: Json) -> str:
@@ -36,7 +36,7 @@ def to_text(value: Json) -> str:
     Raises StateFailed for a value that is nested too deeply to be written (some 950 levels).
     """
     try:
-        text = _encode(value)
+        text = compact(value)
     except RecursionError:
         raise runtime("The JSON value is nested too deeply.") from None
     return text if text.isascii() else _whole_characters(text)
@@ -89,10 +89,10 @@ class Ledger:
     """Numbers the events of one execution. A child execution of a distributed Map has a ledger of its own: it counts,
     so that tokens and causes are right, but keeps nothing (`events` None). `ordinal` tells ledgers of a run apart."""
 
-    __slots__ = ("clock", "closed", "context", "events", "last_at", "last_id", "ordinal", "owner", "quota")
+    __slots__ = ("closed", "context", "events", "last_at", "last_id", "now", "ordinal", "owner", "quota")
 
     def __init__(self, clock: Clock, context: dict[str, Json], events: list[Event] | None, quota: int = 0) -> None:
-        self.clock, self.context, self.events, self.quota = clock, context, events, quota
+        self.now, self.context, self.events, self.quota = clock.now, context, events, quota
         self.last_id, self.last_at, self.ordinal = 0, 0.0, 0
         self.closed = False  # the terminal event may be the last one of the quota
         self.owner: Frame | None = None
@@ -110,7 +110,7 @@ class Ledger:
         number = self.last_id + 1
         if number == self.quota and not self.closed:
             raise HistoryFull
-        at = self.clock.now()
+        at = self.now()
         if at < self.last_at:
             at = self.last_at
         self.last_id, self.last_at = number, at

@@ -15,8 +15,9 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from millpond.asl.paths import compact
 from millpond.engine.doors import Batch, Event, FrameRow, ItemRow
 from millpond.engine.history import ENDS
 
@@ -266,7 +267,7 @@ def event(row: sqlite3.Row) -> Event:
 
 
 def _more(more: Mapping[str, Any] | None) -> str | None:
-    return None if more is None else json.dumps(more, ensure_ascii=False, separators=(",", ":"))
+    return None if more is None else compact(cast("dict[str, Any]", more))
 
 
 def _json(text: str | None) -> Any:
