@@ -11,23 +11,26 @@ followed. Readers have a connection a thread and never wait for the writer. A se
 
 **Hard days.** While the disk is full, or while another program locks the file, whoever writes waits up to
 `PATIENCE_SECONDS` and then gets StoreUnavailable (the server answers 503); what was queued is kept and tried again, so
-that all goes on by itself afterwards. A file that is damaged, was written by a newer version, or has lost its
-write-ahead log is refused when it is opened. **Limits**: a byte changed inside a stored text, and the end of a log that
-somebody cut off, are not noticed.
+that all goes on by itself afterwards. A file that is damaged, was written by a newer version, or has lost some of its
+write-ahead log is refused when it is opened. **Limits**: a byte changed inside a stored text or number of the database
+is not noticed; after the machine was off, neither is a log that lost its end (a power loss is allowed to take it).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import logging
 import operator
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +79,26 @@ class WouldWait(BaseException):
     """Who must not wait (`unless_busy`) would have to. Not an Exception: no handler may make an answer of it."""
 
 
+@dataclass(slots=True)
+class _Killed:
+    """An endpoint that did not close its store: what it wrote into the lock, when (nanoseconds), whether in this boot;
+    and how many pages its write-ahead log must have."""
+
+    words: str
+    opened: int
+    same_boot: bool
+    frames: int
+
+
+@functools.cache
+def _boot() -> str:
+    """What tells the boots of this machine apart; "" where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Store:
     """See the module's docstring. `path` is the database file; its folder must exist."""
 
@@ -95,7 +118,7 @@ class Store:
             os.utime(self._lock_file)  # see `_open_checked`
         except BaseException as error:
             self._close_connections()
-            os.close(self._lock_file)
+            self._leave_lock_as_it_was(killed)
             if isinstance(error, sqlite3.Error) and _is_passing(error):
                 raise self._unavailable(error) from error
             raise
@@ -107,36 +130,40 @@ class Store:
         self._committer.start()
 
     @staticmethod
-    def _take_lock(path: Path) -> tuple[int, int | None]:
-        """The locked file; and, where the one who had it before ended without closing the store, when that had opened
-        it (nanoseconds)."""
+    def _take_lock(path: Path) -> tuple[int, _Killed | None]:
+        """The locked file; and what is known of the one who had it before, where that ended without closing the store.
+        It holds the process number, then what tells the boots of this machine apart."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        words = os.read(handle, 100).decode(errors="replace").split()
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "?"
             os.close(handle)
             raise StoreLocked(
-                f"the state folder {path.parent} is in use by the endpoint with pid {holder}",
+                f"the state folder {path.parent} is in use by the endpoint with pid {words[0] if words else '?'}",
                 help="millpond status, or millpond down",
             ) from None
-        killed = os.fstat(handle).st_mtime_ns if os.read(handle, 32).strip() else None
+        killed = None
+        if words:
+            same_boot = words[1:2] == [_boot()] and _boot() != ""
+            frames = int(words[2]) if len(words) > 2 and words[2].isdigit() else 0
+            killed = _Killed(" ".join(words[:2]), os.fstat(handle).st_mtime_ns, same_boot, frames)
         os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        os.pwrite(handle, f"{os.getpid()} {_boot()}".encode(), 0)
         return handle, killed
 
-    def _open_checked(self, killed: int | None) -> sqlite3.Connection:
-        """The writer's connection. Raises StoreDamaged rather than to read what is not whole.
+    def _leave_lock_as_it_was(self, killed: _Killed | None) -> None:
+        """The store was refused: the next start must see why, although SQLite has made a new index of the log."""
+        os.ftruncate(self._lock_file, 0)
+        if killed is not None:
+            os.pwrite(self._lock_file, f"{killed.words} {killed.frames}".encode(), 0)
+            os.utime(self._lock_file, ns=(killed.opened, killed.opened))
+        os.close(self._lock_file)
 
-        `killed` is when somebody who did not end in order had opened the store. Since then there has been a write-ahead
-        log; it may only be gone where another program has moved all of it into the database, which shows its time.
-        """
-        if killed is not None and self.path.exists():
-            there = self.path.stat()
-            if not there.st_size:
-                raise self._damaged("it is empty, although an endpoint has used it")
-            if not Path(f"{self.path}-wal").exists() and there.st_mtime_ns <= killed:
-                raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
+    def _open_checked(self, killed: _Killed | None) -> sqlite3.Connection:
+        """The writer's connection. Raises StoreDamaged rather than to read what is not whole."""
+        if killed is not None:
+            killed.frames = self._frames_before(killed)
         try:
             db = self._open()
             db.execute("PRAGMA busy_timeout=0")  # `_begin` waits, and knows for how long
@@ -154,7 +181,34 @@ class Store:
                 f"{self.path} was written by a newer Millpond: its store version is {version}, ours is {VERSION}",
                 help="install that version again, or begin anew: millpond reset",
             )
+        if killed is not None and (whole := self._frames()) < killed.frames:
+            raise self._damaged(f"of {killed.frames} committed pages in its write-ahead log only {whole} are whole")
         return db
+
+    def _frames_before(self, killed: _Killed) -> int:
+        """How many pages the write-ahead log of a killed endpoint must have. Raises StoreDamaged where it is gone.
+
+        SQLite itself reads a log up to the first page that is not whole, and forgets the rest without a word; but how
+        many there were stands in the index that the killed one left, if the machine has not been off since.
+        """
+        if not self.path.exists():
+            return 0
+        there = self.path.stat()
+        if not there.st_size:
+            raise self._damaged("it is empty, although an endpoint has used it")
+        frames = max(killed.frames, self._frames() if killed.same_boot else 0)
+        if not Path(f"{self.path}-wal").exists() and (frames or there.st_mtime_ns <= killed.opened):
+            raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
+        return frames
+
+    def _frames(self) -> int:
+        """`mxFrame` of the log's index ("WAL-mode File Format", sqlite.org): the number of committed pages."""
+        try:
+            with open(f"{self.path}-shm", "rb") as index:
+                head = index.read(20)
+        except FileNotFoundError:
+            return 0
+        return int.from_bytes(head[16:20], sys.byteorder)
 
     def _damaged(self, check: str) -> StoreDamaged:
         text = f"{self.path} is damaged: {check}"
