@@ -118,9 +118,13 @@ class FusedStore(MemoryStore):
 
     def barrier(self) -> None:
         super().barrier()
+        self.write_back()
+        self.fuse.burn()
+
+    def write_back(self) -> None:
+        """All that was appended is on the disk."""
         if self.only_barriers:
             self.safe = deepcopy((self.events, self.frames, self.items, self.ended))
-        self.fuse.burn()
 
     def restart(self) -> None:
         if self.only_barriers:
@@ -138,9 +142,10 @@ def round_of(engine: Engine, world: World, over: Callable[[], bool]) -> None:
 
 
 def run(
-    machine: Machine, value: Any, work: Work, fuse: Fuse, *, only_barriers: bool = False
+    machine: Machine, value: Any, work: Work, fuse: Fuse, *, only_barriers: bool = False, write_back: bool = False
 ) -> tuple[FusedStore, World, Start]:
-    """Run an execution to its end through all the crashes of the fuse."""
+    """Run an execution to its end through all the crashes of the fuse. `write_back`: what was appended is on the disk
+    when time passes, as systems write within half a minute; a loss of years would let other branches come first."""
     world, store = World(work, fuse), FusedStore(fuse, only_barriers=only_barriers)
     start = start_of(machine, value, "crash", world.clock.now(), True, False)
     engine = world.engine = Engine(world.clock, world, store)
@@ -150,6 +155,8 @@ def run(
             return store, world, start
         try:
             round_of(engine, world, lambda: start.execution in store.ended)
+            if write_back:
+                store.write_back()
         except Crash:
             store.restart()
             if start.execution in store.ended:

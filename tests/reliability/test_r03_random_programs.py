@@ -82,7 +82,9 @@ def test_r03(monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None]) -> N
         chance = random.Random(fuse.points)
         points = range(1, fuse.points + 1)
         for point in points if len(points) <= 2 * SAMPLE else chance.sample(points, SAMPLE):
-            crashed, after, _ = run(machine, value, work, OneCrash(point), only_barriers=bool(point % 2))
+            crashed, after, _ = run(
+                machine, value, work, OneCrash(point), only_barriers=bool(point % 2), write_back=True
+            )
             assert ended(crashed, start) == expected, f"killed at point {point}"
             assert max(after.ends.values(), default=1) == 1, f"killed at point {point}: ended twice"
             found["kills"] += 1
