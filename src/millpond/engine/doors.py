@@ -62,8 +62,9 @@ class Start:
 
     `execution` is the execution ARN and the engine's key. `secret` keys the task tokens: 16 or more random bytes, one
     an execution, stored by the host, the same after a restart. `started_at` is epoch seconds. `input_text` is the
-    input as the caller wrote it (the history shows it so); None: the engine writes compact JSON. `express` switches
-    durability and the event quota off. `event_quota` and `payload_quota` are AWS's defaults; 0 switches one off.
+    input as the caller wrote it (the history shows it so); None: the engine writes compact JSON. `variables` are set
+    before the first state: only tests do that, a restart does not know of it. `express` switches durability and the
+    event quota off. `event_quota` and `payload_quota` are AWS's defaults; 0 switches one off.
     """
 
     execution: str
@@ -84,6 +85,7 @@ class Start:
     region: str = "us-east-1"
     event_quota: int = 25_000
     payload_quota: int = 262_144
+    variables: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -326,6 +326,8 @@ class Engine:
             return
         run.root = frame = Frame(run, run.key(), run.program.start, start.input)
         frame.text = text
+        if start.variables:
+            frame.assign(start.variables)
         self._watch(run)
         self.make_ready(frame)
 

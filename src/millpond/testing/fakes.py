@@ -1,27 +1,34 @@
 """Fakes that speak in verbs: `FakeTasks`, `FakeClock`, `MemoryStore`. No network, no sleeping, no mocks.
 
     tasks = FakeTasks()
-    tasks.on("arn:aws:states:::glue:startJobRun.sync", JobName="join").succeed({"JobRunState": "SUCCEEDED"})
-    tasks.on("arn:aws:states:::glue:startJobRun.sync", JobName="load").fail_once("States.TaskFailed", "OOM").succeed({})
-    tasks.on("arn:aws:states:::lambda:invoke").answer(lambda arguments: {"Payload": arguments["Payload"]})
+    tasks.on("glue:startJobRun.sync", JobName="join").succeed({"JobRunState": "SUCCEEDED"})
+    tasks.on("glue:startJobRun.sync", JobName="load").fail("States.TaskFailed", "OOM", times=2).succeed({})
+    tasks.on("lambda:invoke").answer(lambda arguments: {"Payload": arguments["Payload"]})
+    tasks.on("sqs:sendMessage.waitForTaskToken").hand_to(lambda task: task.succeed("yes", after=3600))
+    tasks.on("states:startExecution.sync:2").run(other_machine)
 
 May import: engine, asl.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from millpond.asl.model import Json
+from millpond.asl import resources
+from millpond.asl.model import Json, Machine
 from millpond.engine.doors import Batch, Ended, Event, FrameRow, ItemRow, Snapshot, Start, TaskCall, Token
 from millpond.engine.history import ENDS
 from millpond.engine.run import Engine
 from millpond.errors import MillpondError
+from millpond.testing.machines import as_machine
+from millpond.testing.nested import nested
 
 Answer = Callable[[Json], Json]
+Seconds = float
 
 
 class UnexpectedTask(MillpondError):
@@ -56,14 +63,63 @@ class FakeClock:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """How a fake task fails. `never`: it does not even answer (for timeouts)."""
+    """How a fake task fails. `never`: it does not even answer. `timed_out`: it says so itself, as States.Timeout."""
 
     error: str = ""
     cause: str | None = None
     never: bool = False
+    timed_out: bool = False
 
 
-Outcome = Answer | TaskFailure
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A fake task that is the execution of another machine."""
+
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A fake task whose end a function of the test decides."""
+
+    function: Callable[[Pending], object]
+
+
+Outcome = Answer | TaskFailure | Nested | Handed
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A task that waits for its end: what was called, its token, and the verbs that a worker or callback has.
+
+    Each verb takes `after`, in virtual seconds. The first end counts; what comes for a task that is over is dropped,
+    as AWS refuses it with TaskTimedOut.
+    """
+
+    call: TaskCall
+    token: Token
+    later: Callable[[Seconds, Callable[[], None]], None] = field(repr=False)
+    engine: Engine = field(repr=False)
+
+    @property
+    def state(self) -> str:
+        return self.call.state
+
+    @property
+    def arguments(self) -> Json:
+        return self.call.arguments
+
+    def succeed(self, output: Json = None, *, after: Seconds = 0.0) -> None:
+        """SendTaskSuccess."""
+        self.later(after, lambda: self.engine.task_succeeded(self.token, output))
+
+    def fail(self, error: str, cause: str | None = None, *, after: Seconds = 0.0) -> None:
+        """SendTaskFailure."""
+        self.later(after, lambda: self.engine.task_failed(self.token, error, cause))
+
+    def heartbeat(self, *, after: Seconds = 0.0) -> None:
+        """SendTaskHeartbeat."""
+        self.later(after, lambda: self.engine.task_heartbeat(self.token))
 
 
 @dataclass(slots=True)
@@ -71,10 +127,13 @@ class FakeTask:
     """What one kind of call answers: outcomes in order, the last for ever. `seconds` is how long it takes."""
 
     resource: str
-    arguments: Mapping[str, Json]
+    arguments: Mapping[str, object]
     state: str | None = None
+    named: frozenset[str] = frozenset()
     outcomes: list[Outcome] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
+    beats: Seconds | None = None
+    first_answer: Json = field(default_factory=dict)
     calls: list[TaskCall] = field(default_factory=list)
 
     def succeed(self, output: Json = None) -> FakeTask:
@@ -89,21 +148,52 @@ class FakeTask:
         """Answer with the arguments themselves."""
         return self._then(lambda arguments: arguments)
 
-    def fail(self, error: str, cause: str | None = None) -> FakeTask:
-        """Fail from now on."""
-        return self._then(TaskFailure(error, cause))
+    def fail(self, error: str, cause: str | None = None, *, times: int = 1) -> FakeTask:
+        """Fail from now on; with another verb behind it, so many times."""
+        for _ in range(times):
+            self._then(TaskFailure(error, cause))
+        return self
 
     def fail_once(self, error: str, cause: str | None = None) -> FakeTask:
         """Fail one time; what is said next follows."""
         return self.fail(error, cause)
 
+    def time_out(self, cause: str | None = None) -> FakeTask:
+        """The work itself times out: States.Timeout, without waiting for the state's TimeoutSeconds."""
+        return self._then(TaskFailure("States.Timeout", cause, timed_out=True))
+
     def hang(self) -> FakeTask:
-        """Never answer: only a timeout or a stop ends it."""
+        """Never answer: only a timeout, a stop or (in a Simulation) the test ends it."""
         return self._then(TaskFailure(never=True))
 
-    def take(self, seconds: float) -> FakeTask:
+    def hand_to(self, function: Callable[[Pending], object]) -> FakeTask:
+        """Let a function decide: it gets the Pending task and calls its verbs, now or with `after=`.
+
+        For `.waitForTaskToken` and activities: `pending.token` is what the machine gave away.
+        """
+        return self._then(Handed(function))
+
+    def run(self, machine: object) -> FakeTask:
+        """Simulate another machine with the same fakes: for startExecution and its `.sync` forms.
+
+        It runs when it is called, on a clock of its own; the task takes as long as it took. Its input is the call's
+        `Input`, its output has DescribeExecution's form, and where it fails the task fails with States.TaskFailed.
+        """
+        return self._then(Nested(as_machine(machine)))
+
+    def take(self, seconds: Seconds) -> FakeTask:
         """Answer after so many (virtual) seconds."""
         self.seconds = seconds
+        return self
+
+    def beat(self, every: Seconds) -> FakeTask:
+        """While it takes its time, send a heartbeat every so many seconds."""
+        self.beats = every
+        return self
+
+    def submit(self, output: Json) -> FakeTask:
+        """What the first call of a `.sync` or `.waitForTaskToken` task answers (TaskSubmitted)."""
+        self.first_answer = output
         return self
 
     def _then(self, outcome: Outcome) -> FakeTask:
@@ -111,35 +201,88 @@ class FakeTask:
         return self
 
     def matches(self, call: TaskCall) -> bool:
-        if call.resource != self.resource or (self.state is not None and call.state != self.state):
-            return False
+        """Is this call one of those that were described?"""
+        return not self.misfit(call)
+
+    def misfit(self, call: TaskCall) -> str:
+        """Why a call is none of those that were described; empty when it is one."""
+        if self.resource and _plain(call.resource) != _plain(self.resource):
+            return f"calls {_short(self.resource)}"
+        if self.state is not None and call.state != self.state:
+            return f"is for the state '{self.state}'"
         given = call.arguments if isinstance(call.arguments, dict) else {}
-        return all(name in given and given[name] == value for name, value in self.arguments.items())
+        if self.named and not self.named & {value for value in (*given.values(), call.resource) if _is_text(value)}:
+            return f"is for {min(self.named)}"
+        for name, wanted in self.arguments.items():
+            if name not in given:
+                return f"wants an argument {name}"
+            if not _fits(wanted, given[name]):
+                return f"wants {name}={getattr(wanted, '__name__', wanted)!r}"
+        return ""
 
     def next(self, call: TaskCall) -> Outcome:
+        """What this call answers."""
         self.calls.append(call)
         if not self.outcomes:
             return lambda arguments: {}
         return self.outcomes[min(len(self.calls), len(self.outcomes)) - 1]
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _fits(wanted: object, given: Json) -> bool:
+    """A function decides; an object wants its own members only; anything else is compared."""
+    if callable(wanted):
+        return bool(wanted(given))
+    if isinstance(wanted, Mapping):
+        return isinstance(given, dict) and all(n in given and _fits(w, given[n]) for n, w in wanted.items())
+    return wanted == given
+
+
+def _plain(resource: str) -> str:
+    """A service integration's ARN without partition, region and account; others as they are."""
+    parts = resource.split(":", 5)
+    return f"arn:aws:states:::{parts[5]}" if len(parts) == 6 and parts[2:4] == ["states", ""] else resource
+
+
+def _short(resource: str) -> str:
+    return resource.removeprefix("arn:aws:states:::")
+
+
 class FakeTasks:
     """The tasks door for tests. Later `on`s win over earlier ones; a call that nobody prepared ends the simulation."""
 
     def __init__(self) -> None:
-        self._fakes: list[FakeTask] = []
+        self.fakes: list[FakeTask] = []
         self._engine: Engine | None = None
         self._clock = FakeClock()
-        self._due: list[tuple[float, int, TaskCall, Token, Outcome]] = []
+        self._due: list[tuple[float, int, Token, Callable[[], None]]] = []
+        self._open: dict[Token, Pending] = {}
+        self._number = 0
         self.calls: list[TaskCall] = []
         self.stopped: list[Token] = []
         self.unexpected: TaskCall | None = None
 
-    def on(self, resource: str, /, *, state: str | None = None, **arguments: Json) -> FakeTask:
-        """Prepare calls of a resource: with these top-level arguments, and of that state, where given."""
-        fake = FakeTask(resource, arguments, state)
-        self._fakes.insert(0, fake)
+    def on(self, resource: object = "", /, *, state: str | None = None, **arguments: object) -> FakeTask:
+        """Prepare calls: of a resource, of a state, with these top-level arguments, where given.
+
+        `resource` is an ARN, its end (`"glue:startJobRun.sync"`), or a resource of the project: that stands for every
+        call which names it. An argument's value may be a function that says whether it fits, or an object of which
+        only the members given are compared. Raises MillpondError for an integration that AWS does not have.
+        """
+        if isinstance(resource, str):
+            fake = FakeTask(_known(resource), arguments, state)
+        else:
+            fake = FakeTask("", arguments, state, names_of(resource))
+        self.fakes.insert(0, fake)
         return fake
+
+    @property
+    def unused(self) -> list[FakeTask]:
+        """The fakes that were never called."""
+        return [fake for fake in self.fakes if not fake.calls]
 
     def attach(self, engine: Engine, clock: FakeClock) -> None:
         """Say who gets the answers."""
@@ -147,47 +290,153 @@ class FakeTasks:
 
     def start(self, call: TaskCall, token: Token) -> None:
         self.calls.append(call)
-        fake = next((fake for fake in self._fakes if fake.matches(call)), None)
+        fake = next((fake for fake in self.fakes if fake.matches(call)), None)
         if fake is None:
             self.unexpected = call
             return
-        outcome = fake.next(call)
-        self._due.append((self._clock.monotonic() + fake.seconds, len(self.calls), call, token, outcome))
+        self._perform(fake, fake.next(call), call, token)
 
     def resume(self, call: TaskCall, token: Token) -> None:
         self.start(call, token)
 
     def stop(self, token: Token) -> None:
         self.stopped.append(token)
-        self._due = [entry for entry in self._due if entry[3] != token]
+        self._open.pop(token, None)
+        self._due = [entry for entry in self._due if entry[2] != token]
+
+    @property
+    def pending(self) -> list[Pending]:
+        """The tasks that nobody has ended yet, in the order of their calls."""
+        assert self._engine is not None
+        self._open = {token: task for token, task in self._open.items() if self._engine.pending(token) is not None}
+        return list(self._open.values())
 
     def next_due(self) -> float | None:
         """Seconds until the next fake answers."""
-        due = [entry[0] for entry in self._due if not isinstance(entry[4], TaskFailure) or not entry[4].never]
-        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+        return max(0.0, min(self._due)[0] - self._clock.monotonic()) if self._due else None
 
     def answer_due(self) -> bool:
         """Report what is due; False when nothing was."""
         now = self._clock.monotonic()
-        due = sorted(entry for entry in self._due if entry[0] <= now and not _hangs(entry[4]))
-        self._due = [entry for entry in self._due if entry not in due]
-        for _, _, call, token, outcome in due:
-            self._report(call, token, outcome)
+        due = sorted(entry for entry in self._due if entry[0] <= now)
+        self._due = [entry for entry in self._due if entry[0] > now]
+        for entry in due:
+            entry[3]()
         return bool(due)
 
-    def _report(self, call: TaskCall, token: Token, outcome: Outcome) -> None:
+    def explain(self, call: TaskCall) -> UnexpectedTask:
+        """The error for a call that nobody prepared: the fakes that nearly fit, and what to type."""
+        near = [f"a fake of this resource {fake.misfit(call)}" for fake in self.fakes if _same_work(fake, call)]
+        said = f"; {'; '.join(near)}" if near else ""
+        named = next(iter(call.arguments.items()), None) if isinstance(call.arguments, dict) else None
+        simple = named is not None and named[0].isidentifier() and isinstance(named[1], str)
+        more = f", {named[0]}={named[1]!r}" if named is not None and simple else ""
+        called = f"state '{call.state}' called {call.resource} with {json.dumps(call.arguments)}"
+        return UnexpectedTask(
+            f"{called}, which no fake answers{said}",
+            help=f"tasks.on({_short(call.resource)!r}{more}).succeed({{...}})",
+        )
+
+    # Performing -----------------------------------------------------------------------------------------------------
+
+    def _later(self, token: Token, seconds: Seconds, act: Callable[[], None]) -> None:
+        self._number += 1
+        self._due.append((self._clock.monotonic() + seconds, self._number, token, act))
+
+    def _perform(self, fake: FakeTask, outcome: Outcome, call: TaskCall, token: Token) -> None:
+        engine = self._engine
+        if engine is None:  # no one to hear an answer
+            return
+        self._open[token] = task = Pending(call, token, lambda after, act: self._later(token, after, act), engine)
+        seconds = fake.seconds
+        if isinstance(outcome, Nested):
+            outcome, took = nested(outcome.machine, call, self, self._clock.now())
+            seconds += took
+        if fake.beats:
+            self._beat(task, fake.beats, None if isinstance(outcome, Handed) or _hangs(outcome) else seconds)
+        if not isinstance(outcome, Handed) and not _hangs(outcome):
+            ending: Answer | TaskFailure = outcome
+            self._later(token, seconds, lambda: self._end(fake, ending, call, token))
+            return
+        # Someone else ends it: it has begun, and its first call has answered.
+        self._later(token, 0.0, lambda: self._begin(fake, call, token))
+        if isinstance(outcome, Handed):
+            outcome.function(task)
+
+    def _beat(self, task: Pending, every: Seconds, until: Seconds | None) -> None:
+        """Heartbeats up to the end, or one after the other for as long as the task waits."""
+
+        def beat(at: Seconds) -> None:
+            if until is None or at < until:
+                self._later(task.token, every, lambda: send(at))
+
+        def send(at: Seconds) -> None:
+            assert self._engine is not None
+            if self._engine.pending(task.token) is not None:
+                self._engine.task_heartbeat(task.token)
+                beat(at + every)
+
+        beat(every)
+
+    def _begin(self, fake: FakeTask, call: TaskCall, token: Token) -> None:
         assert self._engine is not None
         self._engine.task_started(token)
-        if isinstance(outcome, TaskFailure):
-            self._engine.task_failed(token, outcome.error, outcome.cause)
-            return
         if call.pattern != "request" and call.kind == "service":
-            self._engine.task_submitted(token, {})
-        self._engine.task_succeeded(token, outcome(call.arguments))
+            self._engine.task_submitted(token, fake.first_answer)
+
+    def _end(self, fake: FakeTask, outcome: Answer | TaskFailure, call: TaskCall, token: Token) -> None:
+        engine = self._engine
+        assert engine is not None
+        if not isinstance(outcome, TaskFailure):
+            self._begin(fake, call, token)
+            engine.task_succeeded(token, outcome(call.arguments))
+            return
+        engine.task_started(token)
+        if outcome.timed_out:
+            engine.task_timed_out(token, outcome.error, outcome.cause)
+        else:
+            engine.task_failed(token, outcome.error, outcome.cause)
 
 
 def _hangs(outcome: Outcome) -> bool:
     return isinstance(outcome, TaskFailure) and outcome.never
+
+
+def _same_work(fake: FakeTask, call: TaskCall) -> bool:
+    """Is a fake for the same API, though perhaps for another pattern, state or arguments?"""
+    return not fake.resource or _plain(fake.resource).partition(".")[0] == _plain(call.resource).partition(".")[0]
+
+
+def _known(resource: str) -> str:
+    """The ARN of a resource. Raises MillpondError where AWS has no such integration."""
+    if not resource:
+        return ""
+    arn = resource if resource.startswith("arn:") else f"arn:aws:states:::{resource}"
+    read = resources.read(arn)
+    if read is not None and read.known:
+        return arn
+    service, _, action = _short(arn).partition(":")
+    actions = resources.INTEGRATIONS.get(service)
+    if actions is None:
+        near = difflib.get_close_matches(service, resources.INTEGRATIONS, 1)
+        help = f"did you mean {near[0]}:...?" if near else "an ARN, or for example 'glue:startJobRun.sync'"
+    else:
+        forms = [f"{service}:{name}{suffix}" for name, suffixes in actions.items() for suffix in sorted(suffixes)]
+        near = difflib.get_close_matches(f"{service}:{action}", forms, 3, 0.4)
+        help = f"did you mean {' or '.join(near)}?" if near else f"{service} has: {', '.join(forms)}"
+    raise MillpondError(f"no task can call {resource!r}", help=help)
+
+
+def names_of(resource: object) -> frozenset[str]:
+    """The texts that name a resource of a project in a flow: its name, its tokens. Raises MillpondError for others."""
+    found = {getattr(resource, name, None) for name in ("name", "ref", "arn", "physical_name")}
+    names = frozenset(name for name in found if isinstance(name, str))
+    if not names:
+        raise MillpondError(
+            f"tasks.on({resource!r}): an ARN, its end, or a declared resource is wanted",
+            help="tasks.on('lambda:invoke', FunctionName='check')",
+        )
+    return names
 
 
 class MemoryStore:

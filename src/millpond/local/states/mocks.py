@@ -19,6 +19,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl import mocks
+from millpond.engine import mocked
 from millpond.engine.history import TASK_EVENTS
 from millpond.errors import DefinitionError, MillpondError
 from millpond.local.service import AwsError
@@ -130,7 +131,7 @@ class Mocks:
         if response is None:
             self._behind.start(call, token)
         else:
-            self._answer(call, token, response)
+            mocked.answer(self.engine, call, token, response, self._calls[call.execution])
 
     def resume(self, call: TaskCall, token: str) -> None:
         """A mocked call that nobody heard the answer of is answered once more."""
@@ -138,7 +139,7 @@ class Mocks:
         if response is None:
             self._behind.resume(call, token)
         else:
-            self._answer(call, token, response)
+            mocked.answer(self.engine, call, token, response, self._calls[call.execution])
 
     def stop(self, token: str) -> None:
         """Mocked calls are over at once: only real work can be stopped."""
@@ -147,22 +148,6 @@ class Mocks:
     def _response(self, call: TaskCall) -> mocks.Response | None:
         case = self._cases.get(call.execution)
         return None if case is None else case.responses.get(call.state)
-
-    def _answer(self, call: TaskCall, token: str, response: mocks.Response) -> None:
-        """In the engine's loop, so that concurrent items are numbered in the order in which they start."""
-        if call.kind == "activity":
-            self.engine.task_failed(token, "States.Runtime", mocks.ACTIVITY, phase="schedule")
-            return
-        calls = self._calls[call.execution]
-        mocked = response.at(calls[call.state])
-        calls[call.state] += 1
-        self.engine.task_started(token)
-        if call.pattern != "request":
-            self.engine.task_submitted(token, mocked.output if isinstance(mocked, mocks.Returned) else {})
-        if isinstance(mocked, mocks.Returned):
-            self.engine.task_succeeded(token, mocked.output)
-        else:
-            self.engine.task_failed(token, mocked.error, mocked.cause)
 
 
 def _finished(events: list[Event]) -> Counter[str]:
@@ -181,13 +166,13 @@ def _finished(events: list[Event]) -> Counter[str]:
 def _to_text(case: mocks.Case) -> str:
     """A configuration that has only this test case, for `restore`."""
 
-    def entry(mocked: mocks.Mocked) -> dict[str, Any]:
-        if isinstance(mocked, mocks.Returned):
-            return {"Return": mocked.output}
-        return {"Throw": {"Error": mocked.error} | ({} if mocked.cause is None else {"Cause": mocked.cause})}
+    def entry(answer: mocks.Mocked) -> dict[str, Any]:
+        if isinstance(answer, mocks.Returned):
+            return {"Return": answer.output}
+        return {"Throw": {"Error": answer.error} | ({} if answer.cause is None else {"Cause": answer.cause})}
 
     responses = {
-        response.name: {f"{first}-{last}": entry(mocked) for first, last, mocked in response.calls}
+        response.name: {f"{first}-{last}": entry(answer) for first, last, answer in response.calls}
         for response in case.responses.values()
     }
     states = {state: response.name for state, response in case.responses.items()}
