@@ -41,7 +41,7 @@ def machine(*, catch: bool) -> asl.Machine:
 
 
 def history(definition: asl.Machine, tasks: FakeTasks) -> History:
-    run = simulate(definition, {}, tasks=tasks)
+    run = simulate(definition, {}, tasks=tasks, check=False)  # not every machine uses its handler
     read = History()
     for event in run.history:
         moment = event["timestamp"]

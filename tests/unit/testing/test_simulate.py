@@ -137,7 +137,7 @@ def test_what_is_no_machine_is_told(machine: object, message: str, help: str) ->
 
 def test_a_definition_that_aws_refuses_does_not_run() -> None:
     definition = one({"Type": "Pass"}) | {"StartAt": "Two"}
-    with pytest.raises(DefinitionError, match="AWS would refuse this definition: Missing .* target: Two"):
+    with pytest.raises(DefinitionError, match=r"AWS would refuse this definition: Missing .* target: Two"):
         simulate(definition)
 
 
