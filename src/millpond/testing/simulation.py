@@ -62,9 +62,10 @@ class Simulation:
     ) -> None:
         model = as_machine(machine)
         if check and (errors := refused(machine, model, express=express)):
-            raise DefinitionError(
-                f"AWS would refuse this definition: {errors[0].message} at {errors[0].location}", errors
-            )
+            where = f" at {errors[0].location}" if errors[0].location else ""
+            error = DefinitionError(f"AWS would refuse this definition: {errors[0].message}{where}", errors)
+            error.help = "check=False runs it all the same"
+            raise error
         if start_at is not None:
             if start_at not in model.states:
                 raise MillpondError(f"no state is called '{start_at}'", help=f"its states: {', '.join(model.states)}")
