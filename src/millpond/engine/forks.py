@@ -28,6 +28,7 @@ from millpond.engine.frame import (
     fork_row,
     iso,
     item_row,
+    to_text,
 )
 from millpond.engine.history import failure_details
 from millpond.engine.node import Split
@@ -241,12 +242,25 @@ def abort(engine: Engine, fork: Fork) -> None:
     fork.live.clear()
 
 
+_LASTING = frozenset({"Wait", "Task", "Map", "Parallel"})
+
+
+def _enter(child: Frame) -> None:
+    """Note that a child has come to its first state, of which nothing will be done."""
+    if child.text is None:
+        child.text = to_text(child.raw)
+    child.entered = child.ledger.event(child.node.entered, child.previous, child.node.name, child.text)
+    child.before, child.previous, child.phase = child.previous, child.entered, "again"
+
+
 def _abort_child(engine: Engine, child: Frame, fork: Fork) -> None:
+    if child.phase == "enter" and not child.entered and fork.spread is None and child.node.kind in _LASTING:
+        _enter(child)  # on AWS it began beside the one that failed, whatever that was quick to do
     fork.halted[child.index] = child, child.phase
     if child.work is not None:
         abort(engine, child.work)
         child.run.forget(child.work.key)
-    if child.phase in ("task", "wait", "fork"):
+    if child.phase in ("task", "wait", "fork", "again", "retry"):
         child.previous = child.ledger.event(f"{child.node.kind}StateAborted", child.previous)
     if fork.is_map:
         more: dict[str, Json] = {"index": child.index}
