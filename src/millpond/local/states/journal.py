@@ -1,8 +1,10 @@
 """Execution logs in CloudWatch Logs, as a machine's LoggingConfiguration asks.
 
 Each history event becomes one JSON line in a stream `states/<machine>/<date>/<random>`. Level ALL writes every event,
-ERROR the failures, FATAL the ends of executions that did not succeed; without includeExecutionData inputs and outputs
-are left out. Logging is best effort, as on AWS: lines of the last moment before a kill may be missing.
+ERROR the failures and Fail states, FATAL the ends of executions that did not succeed; without includeExecutionData
+inputs and outputs are left out; longer ones than 248 KB are cut, and say so. Logging is best effort, as on AWS: lines
+of the last moment before a kill may be missing. Sources: AWS Step Functions Developer Guide, "Log levels", "Logging
+using CloudWatch Logs".
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 FATAL = frozenset({"ExecutionAborted", "ExecutionFailed", "ExecutionTimedOut"})
 _FAILED = ("Failed", "TimedOut", "Aborted")
 _DATA = ("input", "output", "parameters")
+LONGEST = 248 * 1024
+"""Of an input or output, in characters as they are escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Journal:
         details: Any = shown.get(shape.member, {}) if shape is not None else {}
         if not followed.data:
             details = {key: value for key, value in details.items() if key.removesuffix("Details") not in _DATA}
+        else:
+            details = _cut(details)
         return json.dumps(
             {
                 "id": str(event.id),
@@ -91,7 +97,17 @@ class Journal:
         )
 
 
+def _cut(details: dict[str, Any]) -> dict[str, Any]:
+    """The details with what is too long for a log event cut off."""
+    shown = details
+    for key in _DATA:
+        text = details.get(key)
+        if isinstance(text, str) and len(json.dumps(text, ensure_ascii=False)) > LONGEST:
+            shown = shown | {key: text[:LONGEST]} | ({f"{key}Details": {"truncated": True}} if key != _DATA[-1] else {})
+    return shown
+
+
 def _wanted(kind: str, level: str) -> bool:
     if level == "ALL":
         return True
-    return kind in FATAL or (level == "ERROR" and kind.endswith(_FAILED))
+    return kind in FATAL or (level == "ERROR" and (kind.endswith(_FAILED) or kind == "FailStateEntered"))
