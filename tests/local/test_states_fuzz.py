@@ -3,8 +3,8 @@
 Requests are made from botocore's model (nothing is checked on the client's side) and sent as raw JSON: required members
 left out, wrong types, boundaries and one beyond, long texts, control characters, lone surrogates, ARNs of things that
 are there and of things that are not, definitions and payloads with something broken inside. Whatever comes, the answer
-is AWS's: JSON, never HTML, no 5xx but 501 for what is declared unsupported, an error that the operation's model knows or
-one of the generic ones. In the end the engine is alive and what nobody deleted is still there.
+is AWS's: JSON, never HTML, no 5xx but 501 for what is declared unsupported, an error that the operation's model knows
+or one of the generic ones. In the end the engine is alive and what nobody deleted is still there.
 
 `MILLPOND_FUZZ_EXAMPLES=3000` makes it a long search; otherwise it is short and always the same.
 """

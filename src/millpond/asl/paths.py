@@ -317,7 +317,10 @@ def _querying(read: Compiled, rest: str, text: str) -> Compiled:
             return []
         if is_wild:
             return _found_apart(rest, document, text)
-        return cast("list[Json]", compiled.findall(document))
+        try:
+            return cast("list[Json]", compiled.findall(document))
+        except RecursionError:
+            raise PathNotFound(text, "It is nested too deeply") from None
 
     return query
 
@@ -332,13 +335,24 @@ def _found_apart(rest: str, document: Json, text: str) -> list[Json]:
         raise PathNotFound(text, f"It could not be evaluated: {died}") from None
 
 
+@functools.cache
+def _environment() -> jsonpath.JSONPathEnvironment:
+    """The library, which looks no deeper than 100 levels for `..` by itself; payloads may be deeper."""
+    import jsonpath
+
+    class Deep(jsonpath.JSONPathEnvironment):
+        max_recursion_depth = 5_000
+
+    return Deep()
+
+
 @functools.lru_cache(maxsize=1024)
 def library(rest: str) -> jsonpath.JSONPath | jsonpath.CompoundJSONPath:
     """The library's path for what follows the root."""
     import jsonpath
 
     try:
-        return jsonpath.compile("$" + rest)
+        return _environment().compile("$" + rest)
     except jsonpath.JSONPathError as error:
         raise PathSyntaxError(f"'${rest}' is not a valid JSONPath: {error}") from None
 

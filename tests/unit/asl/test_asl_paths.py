@@ -197,3 +197,14 @@ def test_recorded_intrinsic_functions() -> None:
         assert paths.template(state["Parameters"])(paths.Values(input=case["input"])) == case["expected_output"]
         compared += 1
     assert compared > 40
+
+
+def test_a_deep_scan_of_something_deep() -> None:
+    document: Json = {"a": 1}
+    for _ in range(400):
+        document = {"b": document}
+    assert paths.path("$..a")(paths.Values(input=document)) == [1]
+    for _ in range(5_000):
+        document = {"b": document}
+    with pytest.raises(paths.PathNotFound):
+        paths.path("$..a")(paths.Values(input=document))
