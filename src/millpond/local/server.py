@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 import hashlib
 import logging
 import os
@@ -55,6 +56,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 THREADS = 128  # a thread may wait long: GetActivityTask 60 s, a synchronous Lambda 15 min
 LARGEST_BODY = 128 * 1024 * 1024  # outside S3; the largest of AWS is a function's zip (50 MB, base64)
 
@@ -216,12 +218,8 @@ class Router:
             return self._dispatch(service, request, caller, region, request_id)
         except AwsError as error:
             return protocol.refusal(service, request, error, request_id)
-        except StoreUnavailable as error:
-            log.warning("request %s to %s: %s", request_id, service, error.message)
-            return protocol.refusal(service, request, unavailable(error), request_id)
-        except Exception:
-            log.exception("request %s to %s failed", request_id, service)
-            return protocol.refusal(service, request, internal_failure(request_id), request_id)
+        except Exception as error:
+            return protocol.refusal(service, request, failure(error, request_id), request_id)
 
     def _dispatch(self, service: str, request: Request, caller: str, region: str, request_id: str) -> Reply:
         room = self.endpoint.services.get(service)
@@ -243,9 +241,15 @@ class Router:
         raise unsupported(service, name)
 
 
-def unavailable(error: StoreUnavailable) -> AwsError:
-    """What a client hears while the disk is full or the state file locked: nothing was done, try again."""
-    return AwsError("ServiceUnavailable", error.message, status=503)
+def failure(error: Exception, request_id: str) -> AwsError:
+    """What a client hears of an error that is not AWS's: 503 while the disk is full or the state file locked (nothing
+    was done, try again), else a bug of ours."""
+    if isinstance(error, StoreUnavailable) or (isinstance(error, OSError) and error.errno in _FULL):
+        text = error.message if isinstance(error, StoreUnavailable) else f"The disk is full: {error}"
+        log.warning("request %s: %s", request_id, text)
+        return AwsError("ServiceUnavailable", text, status=503)
+    log.exception("request %s failed", request_id, exc_info=error)
+    return internal_failure(request_id)
 
 
 def internal_failure(request_id: str) -> AwsError:
@@ -340,11 +344,8 @@ class App:
             return
         except AwsError as error:
             reply = protocol.refusal(service, request, error, request_id)
-        except StoreUnavailable as error:
-            reply = protocol.refusal(service, request, unavailable(error), request_id)
-        except Exception:
-            log.exception("request %s failed", request_id)
-            reply = protocol.refusal(service, request, internal_failure(request_id), request_id)
+        except Exception as error:
+            reply = protocol.refusal(service, request, failure(error, request_id), request_id)
         if answered:  # half an answer is out: only a broken connection tells the client
             raise ConnectionAbortedError(request_id)
         await write(reply, send)
