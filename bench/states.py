@@ -51,7 +51,9 @@ MAP = {
         }
     },
 }
-TRIVIAL = {"StartAt": "Only", "States": {"Only": {"Type": "Pass", "End": True}}}
+TRIVIAL: dict[str, Any] = {"StartAt": "Only", "States": {"Only": {"Type": "Pass", "End": True}}}
+CROWD = {"StartAt": "Pause", "States": {"Pause": {"Type": "Wait", "Seconds": 2, "Next": "Only"}, **TRIVIAL["States"]}}
+CROWD_SIZE, CROWD_CLIENTS = 500, 32
 PATIENCE = 240.0  # seconds for one execution of a peer
 STARTS = 300
 ROLE = "arn:aws:iam::000000000000:role/bench"
@@ -124,6 +126,21 @@ class Server:
             time.sleep(1)  # the last ones end
             return STARTS / (self.peer.cpu_seconds() - before)
 
+    def crowd(self) -> tuple[float, float]:
+        """Seconds until many executions that wait 2 s have all succeeded, and the CPU seconds that this took."""
+        machine = self.machine(CROWD)
+        before, began = self.peer.cpu_seconds(), time.perf_counter()
+        with ThreadPoolExecutor(CROWD_CLIENTS) as pool:
+            executions = list(pool.map(lambda _: self.start(machine, {}), range(CROWD_SIZE)))
+            ends = list(pool.map(self.end, executions))
+        assert set(ends) == {"SUCCEEDED"}, ends
+        return time.perf_counter() - began, self.peer.cpu_seconds() - before
+
+    def end(self, execution: str) -> str:
+        """How an execution ended."""
+        peers.wait_until(lambda: self.status(execution) != "RUNNING", PATIENCE, 0.1)
+        return self.status(execution)
+
     def trivial(self) -> float:
         """Milliseconds from StartExecution to a SUCCEEDED answer, the best of some, without boto3's own time (which is
         2 ms of CPU a call)."""
@@ -183,3 +200,7 @@ def starts(mine: Server, theirs: Server | None, name: str) -> Iterator[Line]:
     yield Line("endpoint: start_execution", ours, "/CPU-s", budget, met, peer, name, more_is_better=True)
     ours, peer = mine.trivial(), theirs.trivial() if theirs else None
     yield Line("endpoint: trivial execution, end to end", ours, "ms", "<= 5 ms", ours <= 5, peer, name)
+    (wall, cpu), (other_wall, other_cpu) = mine.crowd(), theirs.crowd() if theirs else (None, None)
+    what = f"endpoint: {CROWD_SIZE} at once, each waits 2 s"
+    yield Line(what, wall, "s", "<= 8 s", wall <= 8, other_wall, name)
+    yield Line(f"{what}: server", cpu, "CPU-s", "(printed)", None, other_cpu, name)
