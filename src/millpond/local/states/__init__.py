@@ -88,6 +88,7 @@ class States:
             part.engine = self.engine
         self.machines.stop = self.executions.abort
         self.worker.activity = self.callbacks.offer
+        self.callbacks.after_call = self.worker.after_call
         self._loop = threading.Thread(target=self._run, name="states-engine", daemon=True)
 
     def operations(self) -> dict[str, Operation]:

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from millpond.local.states.records import Records
 
 POLL_SECONDS = 60.0
+PATIENT_POLLERS = 64
+"""Workers that wait so long at once; more of them wait a second, for each holds a thread of the endpoint."""
+
 MOST_POLLERS = 1000
 MOST_ACTIVITIES = 100_000
 
@@ -35,11 +38,12 @@ class _Offered:
 
 
 class Callbacks:
-    """See the module's docstring. `engine` is set before the first operation."""
+    """See the module's docstring. `engine` is set before the first operation; `after_call` is the worker's."""
 
     def __init__(self, endpoint: Endpoint, records: Records) -> None:
         self.endpoint, self.store, self.records = endpoint, endpoint.store, records
         self.engine: Engine
+        self.after_call: Callable[[str, Callable[[], None]], None] = lambda token, act: act()
         self._offered: dict[str, deque[_Offered]] = {}
         self._polling: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -85,13 +89,13 @@ class Callbacks:
         if len(text.encode()) > payloads.MOST_BYTES:
             raise AwsError("InvalidOutput", f"Invalid Output: 'longer than {payloads.MOST_BYTES} bytes'")
         self._settle(token, self._open(token), {"output": output})
-        self.engine.task_succeeded(token, output)
+        self.after_call(token, lambda: self.engine.task_succeeded(token, output))
         return {}
 
     def fail(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         token, error, cause = params["taskToken"], params.get("error"), params.get("cause")
         self._settle(token, self._open(token), {"error": error, "cause": cause})
-        self.engine.task_failed(token, error, cause)
+        self.after_call(token, lambda: self.engine.task_failed(token, error, cause))
         return {}
 
     def beat(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -170,7 +174,7 @@ class Callbacks:
     def get_task(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn, worker = params["activityArn"], params.get("workerName")
         self.describe({"activityArn": arn}, call)
-        offered = self._take(arn, time.monotonic() + POLL_SECONDS)
+        offered = self._take(arn)
         if offered is None:
             return {}
         try:
@@ -184,13 +188,14 @@ class Callbacks:
         text = json.dumps(offered.call.arguments, ensure_ascii=False, separators=(",", ":"))
         return {"taskToken": offered.token, "input": text}
 
-    def _take(self, arn: str, deadline: float) -> _Offered | None:
+    def _take(self, arn: str) -> _Offered | None:
         with self._changed:
             if self._polling[arn] >= MOST_POLLERS:
                 raise AwsError("ActivityWorkerLimitExceeded", f"Activity Worker Limit Exceeded: '{arn}'")
             self._polling[arn] += 1
+            patient = self._polling.total() <= PATIENT_POLLERS
             try:
-                return self._next(arn, deadline)
+                return self._next(arn, time.monotonic() + (POLL_SECONDS if patient else 1.0))
             finally:
                 self._polling[arn] -= 1
 

@@ -1,9 +1,11 @@
 """The engine's Tasks door: a task becomes a call over loopback, its end an outcome in the store, then a message.
 
-Calls are made in a bounded pool. Work that goes on after its call (`.sync`) is watched by one poller; work that
-somebody else ends (`.waitForTaskToken`, activities) waits in the engine for its token. The order of writing makes
-kill -9 harmless: intent, call, handle, outcome, then the message to the engine. `resume` reads that backwards: an
-outcome is reported, a handle is watched on, an intent without a handle is looked up, and only then a call is made.
+Calls are made in bounded pools: those that wait for other executions, and functions (which may do so, too), have
+pools of their own, so that what they wait for finds a thread. Work that goes on after its call (`.sync`) is watched
+by one poller; work that somebody else ends (`.waitForTaskToken`, activities) waits in the engine for its token. The
+order of writing makes kill -9 harmless: intent, call, handle, outcome, then the message to the engine. `resume` reads
+that backwards: an outcome is reported, a handle is watched on, an intent without a handle is looked up, and only then
+a call is made.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CALLS_AT_ONCE = 48
+CALLS_AT_ONCE = {"functions": 64, "executions": 128, "others": 48}
+CALLBACK_PATIENCE = 1.0
+"""Seconds that a callback waits for its task's call to return, so that the history tells of the call first."""
 FIRST_POLL = 0.1
 SLOWEST_POLL = 0.5
 POLLERS = 2
@@ -61,12 +65,15 @@ class Worker:
         self.endpoint, self.records = endpoint, records
         self.engine: Engine
         self.activity: Callable[[TaskCall, str], None] = lambda call, token: None
-        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="states-task")
+        self._pools = {
+            name: ThreadPoolExecutor(size, thread_name_prefix=f"states-{name}") for name, size in CALLS_AT_ONCE.items()
+        }
         self._due = threading.Condition()
         self._watched: list[_Watched] = []
         self._live: dict[str, _Watched] = {}
         self._calling: dict[str, TaskCall] = {}
         self._stopped: set[str] = set()
+        self._afterwards: dict[str, Callable[[], None]] = {}
         self._closing = False
         self._pollers = [
             threading.Thread(target=self._poll, name=f"states-poll-{index}", daemon=True) for index in range(POLLERS)
@@ -91,7 +98,7 @@ class Worker:
             if watched is None and calling is not None:
                 self._stopped.add(token)  # its call is on the way; _watch sees this
         if watched is not None:
-            self._pool.submit(self._end_work, watched.call, watched.handle)
+            self._pools["others"].submit(self._end_work, watched.call, watched.handle)
         elif calling is not None and (functions := self._functions(calling)) is not None:
             functions.interrupt(token)
 
@@ -100,7 +107,8 @@ class Worker:
         with self._due:
             self._closing = True
             self._due.notify_all()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
         for poller in self._pollers:
             poller.join(timeout=5)
 
@@ -108,7 +116,28 @@ class Worker:
 
     def _submit(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
         if not self._closing:
-            self._pool.submit(self._guarded, run, call, token)
+            self._pools[_pool_of(call)].submit(self._guarded, run, call, token)
+
+    def after_call(self, token: str, act: Callable[[], None]) -> None:
+        """Do it once the call of a task has returned: at once where it has, after a second whatever it does."""
+        with self._due:
+            if token not in self._calling:
+                late = False
+            else:
+                self._afterwards[token] = act
+                late = True
+        if not late:
+            act()
+            return
+        timer = threading.Timer(CALLBACK_PATIENCE, self._now, (token,))
+        timer.daemon = True
+        timer.start()
+
+    def _now(self, token: str) -> None:
+        with self._due:
+            act = self._afterwards.pop(token, None)
+        if act is not None:
+            act()
 
     def _guarded(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
         """A failure of ours fails the state, with its reason: it never hangs."""
@@ -129,6 +158,7 @@ class Worker:
             with self._due:
                 self._calling.pop(token, None)
                 self._stopped.discard(token)
+            self._now(token)
 
     def _begin(self, call: TaskCall, token: str) -> None:
         if call.kind == "activity":
@@ -213,16 +243,17 @@ class Worker:
 
     def succeed(self, call: TaskCall, token: str, output: Any) -> None:
         """Record a result, then tell the engine."""
-        outcome = {"output": output}
-        self._surely(lambda: self.records.settle(token, call.execution, outcome))
-        self._forget(call, token)
-        self._report(token, outcome)
+        self._settle(call, token, {"output": output})
 
     def fail(self, call: TaskCall, token: str, failure: Failure, *, phase: str) -> None:
         """Record a failure, then tell the engine."""
-        outcome = {"error": failure.error, "cause": failure.cause, "phase": phase}
-        self._surely(lambda: self.records.settle(token, call.execution, outcome))
+        self._settle(call, token, {"error": failure.error, "cause": failure.cause, "phase": phase})
+
+    def _settle(self, call: TaskCall, token: str, outcome: dict[str, Any]) -> None:
+        counts = self._surely(lambda: self.records.settle(token, call.execution, outcome))
         self._forget(call, token)
+        if not counts and call.pattern == "token" and self.records.task(token).outcome is not None:
+            return  # its token came back while its call was on the way, and counts
         self._report(token, outcome)
 
     def _forget(self, call: TaskCall, token: str) -> None:
@@ -314,6 +345,12 @@ class Worker:
             work.stop(self.endpoint, handle)
         except Failure as failure:  # it may have ended by itself a moment ago
             log.info("stopping %s: %s", handle, failure)
+
+
+def _pool_of(call: TaskCall) -> str:
+    if call.service in ("lambda", "aws-sdk:lambda"):
+        return "functions"
+    return "executions" if call.action.startswith("startSyncExecution") else "others"
 
 
 def _is_passing(error: Exception) -> bool:

@@ -259,8 +259,9 @@ def _body(response: Response) -> Any:
     if _BINARY.match(kind):
         raise Failure("States.Runtime", f"The content type of the response is not supported: {kind}")
     if len(response.body) > MOST_BYTES:
-        why = "The state/task 'http:invoke' returned a result with a size exceeding the maximum number of bytes service"
-        raise Failure("States.DataLimitExceeded", f"{why} limit.")
+        task = "The state/task 'arn:aws:states:::http:invoke'"
+        why = f"{task} returned a result with a size exceeding the maximum number of bytes service limit."
+        raise Failure("States.DataLimitExceeded", why)
     try:
         text = response.body.decode()
     except UnicodeDecodeError:
