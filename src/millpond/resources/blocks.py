@@ -159,11 +159,16 @@ def call(action: str, arguments: Mapping[str, Any], **fields: Any) -> asl.Task:
 
 
 def each(items: Any, body: Mapping[str, asl.State], *, concurrency: int = 0, **fields: Any) -> asl.Map:
-    """A Map over `items` (an array or JSONata); `body` is a sequence of states."""
-    linked = sequence(body)
+    """A Map over `items` (an array or JSONata); `body` is a sequence of states.
+
+    AWS takes no QueryLanguage in an ItemProcessor: the states say it themselves.
+    """
+    linked = {
+        name: replace(state, query_language=state.query_language or "JSONata") for name, state in sequence(body).items()
+    }
     return asl.Map(
         items=items,
-        processor=asl.Machine(start_at=next(iter(linked)), states=linked, query_language="JSONata"),
+        processor=asl.Machine(start_at=next(iter(linked)), states=linked),
         max_concurrency=concurrency or None,
         query_language="JSONata",
         comment=_line(),
