@@ -36,6 +36,13 @@ back and calls `Tasks.resume` for each pending token. The host must have recorde
 the engine; then a finished task never runs again: `resume` finds the outcome and reports it once more.
 
 Express executions (`Start.express`) get no frames and no barrier: after a crash they are gone, as documented.
+
+**Distributed Maps.** Each item (or batch) is an execution of its own, with batches of its own: its first one carries
+its `Birth`. The parent's batches carry the Map Run as it is then (`MapRunRow`); how many children are where is told by
+their rows alone, so nothing is counted twice. Items of an ItemReader are read by the host: a task of kind `reader`
+(never in the history) reads them once into a place of its own, and `Tasks.opened` opens that again after any restart.
+A ResultWriter is a task of kind `writer`. The engine holds only the children that run, so a Map Run of any size takes
+the memory of those; after a restart it asks the store (`Store.child`) for one after the other.
 """
 
 from __future__ import annotations
@@ -44,7 +51,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -53,7 +60,7 @@ from millpond.asl.model import Json, Machine
 Token = str
 Status = Literal["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 Phase = Literal["schedule", "start", "submit", "run"]
-TaskKind = Literal["service", "lambda", "activity"]
+TaskKind = Literal["service", "lambda", "activity", "reader", "writer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +161,95 @@ class ItemRow(NamedTuple):
     text: str
 
 
+class MapRunRow(NamedTuple):
+    """A Map Run as it is: upsert by `arn`. `fork` is its key in the parent execution's snapshot.
+
+    `items` is how many items there are (-1: not read yet), `size` how many child executions that makes (-1: not known
+    before they are made, where batches are limited in bytes). `limit`, `count` and `percent` are MaxConcurrency and the
+    tolerated failures as given, 0 where they were not.
+    """
+
+    arn: str
+    fork: int
+    label: str
+    express: bool
+    status: Literal["RUNNING", "SUCCEEDED", "FAILED", "ABORTED"]
+    started: float
+    stopped: float | None
+    items: int
+    size: int
+    limit: int
+    count: int  # type: ignore[assignment]
+    percent: float
+    redrives: int = 0
+    redriven: float | None = None
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """A child execution begins, or goes on in a redrive: upsert by ARN (the batch's `execution`).
+
+    It runs `items` items from the `first` on. `round` is the Map Run's count of redrives at that time. `pending`: it is
+    only put down for the result files, and has not begun. `replaces` is the ARN of the execution in whose place it
+    comes (an Express one cannot be redriven). `known`: the store has a row of it already.
+    """
+
+    map_run: str
+    parent: str
+    index: int
+    first: int
+    items: int
+    name: str
+    machine_arn: str
+    role: str
+    secret: bytes
+    input: str
+    started: float
+    express: bool = False
+    round: int = 0
+    redrives: int = 0
+    redriven: float | None = None
+    pending: bool = False
+    replaces: str | None = None
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A child execution as the store knows it. `status` PENDING: see `Birth.pending`. The rest is a Snapshot's."""
+
+    execution: str
+    birth: Birth
+    status: Status | Literal["RUNNING", "PENDING"]
+    stopped: float | None = None
+    output: str | None = None
+    error: str | None = None
+    cause: str | None = None
+    last_event: int = 0
+    last_at: float = 0.0
+    frames: Sequence[FrameRow] = ()
+    items: Sequence[ItemRow] = ()
+    map_runs: Mapping[int, Progress] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a Map Run is: all that its parent needs to go on with it.
+
+    `next` is the index of the next child, `cursor` the first item that no child has. `unfinished` are the indices of
+    the children that run, or wait for a redrive. `failed` counts the children of this round that did not succeed,
+    `failed_items` their items.
+    """
+
+    row: MapRunRow
+    next: int = 0
+    cursor: int = 0
+    unfinished: Sequence[int] = ()
+    failed: int = 0
+    failed_items: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How an execution ended. `output` is JSON text (SUCCEEDED only); `at` is epoch seconds."""
@@ -171,6 +267,7 @@ class Batch:
 
     `frames` and `items` upsert, then `gone` deletes frames by key AND all items whose `fork` is that key. With `ended`
     SUCCEEDED the host also drops what is left of frames and items; else they are what a redrive goes on from.
+    `birth` makes a child execution's row, `births` rows of pending ones; `map_runs` upsert.
     """
 
     execution: str
@@ -180,6 +277,9 @@ class Batch:
     items: list[ItemRow] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
     ended: Ended | None = None
+    birth: Birth | None = None
+    births: list[tuple[str, Birth]] | None = None
+    map_runs: list[MapRunRow] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +288,7 @@ class Snapshot:
 
     `last_event` is the highest stored event id (0: nothing was stored yet, the execution begins anew), `last_at`
     its time. `over`: that event ended the execution, which is to be redriven (`start.redrive_count` is the new count).
+    `map_runs` tells of the Map Runs among its frames, by their keys.
     """
 
     start: Start
@@ -196,6 +297,7 @@ class Snapshot:
     frames: Sequence[FrameRow]
     items: Sequence[ItemRow]
     over: bool = False
+    map_runs: Mapping[int, Progress] = field(default_factory=dict)
 
 
 class Clock(Protocol):
@@ -214,8 +316,28 @@ class Clock(Protocol):
         ...
 
 
+class Item(NamedTuple):
+    """An item of a distributed Map: its value, as JSON text too where that is known; `key` where the items are an
+    object's; `source` is where it was read (`Map.Item.Source` of the context object)."""
+
+    value: Json
+    text: str | None = None
+    key: str | None = None
+    source: str = "STATE_DATA"
+
+
+class Items(Protocol):
+    """The items of a distributed Map, in order."""
+
+    def __len__(self) -> int: ...
+
+    def item(self, index: int) -> Item:
+        """One item. Quick: the engine's loop calls this."""
+        ...
+
+
 class Tasks(Protocol):
-    """The world that does the work. All three return at once (hand the work to a pool) and never raise."""
+    """The world that does the work. The first three return at once (hand the work to a pool) and never raise."""
 
     def start(self, call: TaskCall, token: Token) -> None:
         """Do it; report by `engine.task_*`. Called after the barrier that made the token durable."""
@@ -229,6 +351,10 @@ class Tasks(Protocol):
         """Nobody waits any more (stopped, timed out, failed sibling): end the work if it can be ended."""
         ...
 
+    def opened(self, map_run: str) -> Items:
+        """What the `reader` task of this Map Run has read. Raises OSError or ValueError where that is lost."""
+        ...
+
 
 class Store(Protocol):
     """Where history and frontier go."""
@@ -239,6 +365,14 @@ class Store(Protocol):
 
     def barrier(self) -> None:
         """Return when everything appended is on the disk."""
+        ...
+
+    def child(self, map_run: str, index: int) -> Child:
+        """One child execution of a Map Run, appended batches included. Raises KeyError where there is none."""
+        ...
+
+    def children(self, map_run: str) -> Iterator[Child]:
+        """All of them in the order of their indices, appended batches included; without frames and items."""
         ...
 
 

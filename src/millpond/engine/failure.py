@@ -20,6 +20,8 @@ QUERY = "States.QueryEvaluationError"
 NO_CHOICE = "States.NoChoiceMatched"
 LONGEST_ERROR, LONGEST_CAUSE = 256, 32_768  # characters: botocore's model of the events
 TOLERANCE = "States.ExceedToleratedFailureThreshold"
+READER = "States.ItemReaderFailed"
+WRITER = "States.ResultWriterFailed"
 
 
 class StateFailed(Exception):

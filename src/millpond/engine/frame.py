@@ -15,13 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from millpond.asl.model import ABSENT, Absent, Json
 from millpond.asl.paths import compact
 from millpond.engine.doors import Batch, Clock, Event, FrameRow, ItemRow, Start, TaskCall, Token, mint_token
 from millpond.engine.failure import StateFailed, runtime
 from millpond.engine.node import Node, Program
+
+if TYPE_CHECKING:
+    from millpond.engine.spread import Spread
 
 Phase = Literal["enter", "again", "wait", "retry", "task", "fork", "gone"]
 """enter: about to enter the state. again: about to repeat its work. wait, retry: for a timer. task: for a token.
@@ -86,16 +89,14 @@ class HistoryFull(Exception):
 
 
 class Ledger:
-    """Numbers the events of one execution. A child execution of a distributed Map has a ledger of its own: it counts,
-    so that tokens and causes are right, but keeps nothing (`events` None). `ordinal` tells ledgers of a run apart."""
+    """Numbers the events of one execution. `events` None: it counts, so that causes are right, but keeps nothing."""
 
-    __slots__ = ("closed", "context", "events", "last_at", "last_id", "now", "ordinal", "owner", "quota")
+    __slots__ = ("closed", "context", "events", "last_at", "last_id", "now", "quota")
 
     def __init__(self, clock: Clock, context: dict[str, Json], events: list[Event] | None, quota: int = 0) -> None:
         self.now, self.context, self.events, self.quota = clock.now, context, events, quota
-        self.last_id, self.last_at, self.ordinal = 0, 0.0, 0
+        self.last_id, self.last_at = 0, 0.0
         self.closed = False  # the terminal event may be the last one of the quota
-        self.owner: Frame | None = None
 
     def event(
         self,
@@ -116,8 +117,6 @@ class Ledger:
         self.last_id, self.last_at = number, at
         if self.events is not None:
             self.events.append(Event(number, previous, at, kind, name, payload, more))
-        elif self.owner is not None:
-            self.owner.run.dirty[self.owner.key] = self.owner
         return number
 
 
@@ -203,7 +202,7 @@ class Frame:
         self.timers: list[Timer] = []
         self.task: TaskState | None = None
         self.task_token: Token | None = None
-        self.work: Fork | None = None  # the fork that this frame waits for
+        self.work: Fork | Spread | None = None  # what this frame waits for
         self.result: Json | Absent = ABSENT  # for $states.result
         self.error_output: Json | Absent = ABSENT  # for $states.errorOutput
 
@@ -224,7 +223,7 @@ class Frame:
 
     def _item(self) -> Json:
         frame = self
-        while frame.fork is not None and frame.fork.spread is None:
+        while frame.fork is not None:
             if frame.fork.is_map:
                 return {"Index": frame.index, "Value": frame.fork.given[frame.index]}
             frame = frame.fork.frame
@@ -254,8 +253,10 @@ class Frame:
 class ItemScope:
     """The scope of an ItemSelector: the Map's own, and the item that is about to start."""
 
-    def __init__(self, frame: Frame, index: int, value: Json) -> None:
-        self._frame, self._index, self._value = frame, index, value
+    def __init__(
+        self, frame: Frame, index: int, value: Json, key: str | None = None, source: str | None = None
+    ) -> None:
+        self._frame, self._index, self._value, self._key, self._source = frame, index, value, key, source
         self.input = frame.input
         self.raw = frame.raw
         self.variables = frame.variables
@@ -265,6 +266,10 @@ class ItemScope:
     @property
     def context(self) -> dict[str, Json]:
         item: dict[str, Json] = {"Index": self._index, "Value": self._value}
+        if self._key is not None:
+            item["Key"] = self._key
+        if self._source is not None:
+            item["Source"] = self._source
         return {**self._frame.context, "Map": {"Item": item}}
 
     def random(self) -> float:
@@ -272,12 +277,11 @@ class ItemScope:
 
 
 class Fork:
-    """A Map or Parallel at work. `given` are the Map's items, or the one input of all branches; a Map starts at most
-    `limit` items at a time."""
+    """An inline Map or a Parallel at work. `given` are the Map's items, or the one input of all branches; a Map starts
+    at most `limit` items at a time."""
 
     __slots__ = (
         "done",
-        "failed",
         "frame",
         "gaps",
         "given",
@@ -289,15 +293,12 @@ class Fork:
         "next",
         "results",
         "size",
-        "spread",
     )
 
     def __init__(self, frame: Frame, key: int, *, is_map: bool, given: list[Json], size: int, limit: int) -> None:
         self.frame, self.key, self.is_map, self.given, self.size, self.limit = frame, key, is_map, given, size, limit
         self.results: list[Json | Absent] = [ABSENT] * size
         self.done = 0
-        self.failed = 0
-        self.spread: Spread | None = None  # where each item is a child execution
         self.next = 0
         self.live: dict[int, Frame] = {}
         self.halted: dict[int, tuple[Frame, Phase]] = {}  # failed or aborted, as they were: for a redrive
@@ -307,22 +308,6 @@ class Fork:
         """The machine of one branch or item."""
         programs = self.frame.node.programs
         return programs[0] if self.is_map else programs[index]
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """What a distributed Map has besides: its run's ARN, and how many failures it bears. `percent` None: only the
-    count matters."""
-
-    arn: str
-    count: int | None
-    percent: float | None
-
-    def bears(self, failed: int, size: int) -> bool:
-        """Are so many failures of `size` items within both thresholds?"""
-        if self.percent is not None and failed * 100 > self.percent * size:
-            return False
-        return failed <= (self.count if self.count is not None else size if self.percent is not None else 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -341,6 +326,10 @@ class Run:
     queued: bool = False
     ended: bool = False
     deadline: Timer | None = None
+    spread: Spread | None = None  # the Map Run whose child this is
+    index: int = 0
+    weight: int = 1  # items of the Map Run in it
+    depth: int = 0
     dirty: dict[int, Frame] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)  # keys with a row in the store
     starting: list[TaskState] = field(default_factory=list)  # to dispatch after the next barrier
@@ -348,8 +337,13 @@ class Run:
 
     def token(self, frame: Frame) -> Token:
         """The task token of the frame's present attempt."""
-        visit = self.start.redrive_count << 64 | frame.ledger.ordinal << 32 | frame.entered
+        visit = self.start.redrive_count << 64 | frame.entered
         return mint_token(self.start.secret, self.start.execution, visit, frame.tries)
+
+    def side_token(self, frame: Frame, kind: Literal["reader", "writer"]) -> Token:
+        """The token of what a distributed Map asks for beside its children."""
+        visit = self.start.redrive_count << 64 | frame.entered
+        return mint_token(self.start.secret, self.start.execution, visit, -2 * frame.tries - (1, 2)[kind == "writer"])
 
     def key(self) -> int:
         """A fresh key for a frame or fork; parents have lower keys than their children."""
@@ -399,8 +393,6 @@ def frame_row(frame: Frame) -> FrameRow:
     if frame.tries:
         row["tries"] = frame.tries
         row["attempts"] = {str(index): count for index, count in frame.attempts.items()}
-    if frame.ledger.owner is frame:
-        row["ledger"] = frame.ledger.last_id
     if frame.due is not None:
         row["due"] = frame.due
     if frame.task is not None:
@@ -414,6 +406,7 @@ def _task_fields(task: TaskState) -> dict[str, Json]:
     fields: dict[str, Json] = {"token": task.token, "arguments": call.arguments, "attempt": call.attempt}
     optional: tuple[tuple[str, Json], ...] = (
         ("resource", call.resource),
+        ("kind", call.kind if call.kind in ("reader", "writer") else None),
         ("timeout", call.timeout),
         ("heartbeat", call.heartbeat),
         ("role", call.role),
@@ -436,8 +429,6 @@ def fork_row(fork: Fork) -> FrameRow:
         "size": fork.size,
         "limit": fork.limit,
     }
-    if fork.spread is not None:
-        fields["spread"] = {"arn": fork.spread.arn, "count": fork.spread.count, "percent": fork.spread.percent}
     if fork.frame.node.selector is not None and fork.frame.input is not fork.frame.raw:
         fields["input"] = fork.frame.input
     return FrameRow(fork.key, _row_text(fields))

@@ -1,7 +1,6 @@
-"""Parallel and Map, compiled: what is to be split, how much of it at a time, how many failures are borne.
+"""Parallel and inline Map, compiled: what is to be split, how much of it at a time; and the numbers of every Map.
 
-A distributed Map whose items come from S3 (ItemReader) or whose results go there (ResultWriter) is refused when it is
-compiled: `NotCarried`.
+A distributed Map is compiled in `distributed`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from millpond.asl import jsonata, paths
-from millpond.asl.model import Absent, ItemBatcher, Json, Map, Parallel
+from millpond.asl.model import Absent, Json, Map, Parallel
 from millpond.asl.paths import Compiled
 from millpond.engine.failure import QUERY, StateFailed, runtime
 from millpond.engine.fields import LONGEST_WAIT, effective, expression, input_path, template, whole
 from millpond.engine.node import Split
-from millpond.errors import DefinitionError, Diagnostic
 
 if TYPE_CHECKING:
     from millpond.engine.frame import Frame
@@ -23,13 +21,7 @@ if TYPE_CHECKING:
 INLINE_CONCURRENCY = 40
 """What an inline Map runs at a time when it sets no lower limit (AWS's documentation)."""
 
-DISTRIBUTED_CONCURRENCY = 10_000
-
 Tolerance = Callable[["Frame"], tuple[int | None, float | None]]
-
-
-class NotCarried(DefinitionError):
-    """A part of the language that is not carried locally."""
 
 
 def together(state: Parallel, is_jsonata: bool) -> Callable[[Frame], Split]:
@@ -47,33 +39,19 @@ def together(state: Parallel, is_jsonata: bool) -> Callable[[Frame], Split]:
     return work
 
 
-def inline_or_distributed(state: Map, is_jsonata: bool) -> Callable[[Frame], Split]:
-    """The work of a Map: find the items, and put them in batches where there are batches."""
-    refuse(state)
-    items = _items_jsonata(state) if is_jsonata else _items(state)
+def inline(state: Map, is_jsonata: bool) -> Callable[[Frame], Split]:
+    """The work of an inline Map: find the items."""
+    items = items_jsonata(state) if is_jsonata else _items(state)
     read = None if is_jsonata else input_path(state.input_path)
-    limit = concurrency(state)
-    most = DISTRIBUTED_CONCURRENCY if state.mode == "DISTRIBUTED" else INLINE_CONCURRENCY
-    batch = None if state.item_batcher is None else _batching(state, state.item_batcher, is_jsonata)
+    at_once = concurrency(state)
 
     def work(frame: Frame) -> Split:
         effective(frame, read)
-        at_once = limit(frame) or most
+        most = at_once(frame) or INLINE_CONCURRENCY
         given = items(frame)
-        if batch is not None:
-            given = batch(frame, given)
-        return Split(True, given, len(given), min(at_once, most))
+        return Split(True, given, len(given), min(most, INLINE_CONCURRENCY))
 
     return work
-
-
-def refuse(state: Map) -> None:
-    """Raises NotCarried for what a distributed Map may have and we do not do."""
-    for field, value in (("ItemReader", state.item_reader), ("ResultWriter", state.result_writer)):
-        if value is not None:
-            message = f"{field} of a distributed Map is not carried locally"
-            help = "read or write in a task of its own, and give the Map an array"
-            raise NotCarried(message, (Diagnostic("MILLPOND_NOT_CARRIED", message, at=(field,), help=help),))
 
 
 # -------------------------------------------------------------------------------------------------------------- items
@@ -85,8 +63,6 @@ def _items(state: Map) -> Callable[[Frame], list[Json]]:
 
     def items(frame: Frame) -> list[Json]:
         value = read(frame)
-        if state.mode == "DISTRIBUTED" and isinstance(value, dict):
-            return [{"Key": key, "Value": item} for key, item in value.items()]
         if not isinstance(value, list):
             raise runtime(f'Reference path "{path}" must point to array.')
         return value
@@ -94,7 +70,8 @@ def _items(state: Map) -> Callable[[Frame], list[Json]]:
     return items
 
 
-def _items_jsonata(state: Map) -> Callable[[Frame], list[Json]]:
+def items_jsonata(state: Map) -> Callable[[Frame], list[Json]]:
+    """`Items`, or the input where there are none."""
     if not isinstance(state.items, Absent):
         read = jsonata.typed(state.items, "Items", "array")
         return lambda frame: cast("list[Json]", read(frame))
@@ -115,44 +92,10 @@ def item_selector(state: Map, is_jsonata: bool) -> Compiled | None:
     return jsonata.template(state.item_selector, "ItemSelector") if is_jsonata else paths.template(state.item_selector)
 
 
-def _batching(state: Map, batcher: ItemBatcher, is_jsonata: bool) -> Callable[[Frame, list[Json]], list[Json]]:
-    select = item_selector(state, is_jsonata)
-    count = _limit(state, "MaxItemsPerBatch", batcher.max_items_per_batch, batcher.max_items_per_batch_path)
-    size = _limit(
-        state, "MaxInputBytesPerBatch", batcher.max_input_bytes_per_batch, batcher.max_input_bytes_per_batch_path
-    )
-    given = (expression(batcher.batch_input, "BatchInput") if is_jsonata else template(batcher.batch_input)) or None
-
-    def batches(frame: Frame, items: list[Json]) -> list[Json]:
-        from millpond.engine.frame import ItemScope
-
-        chosen = items
-        if select is not None:
-            chosen = [select(ItemScope(frame, index, item)) for index, item in enumerate(items)]
-        extra: dict[str, Json] = {} if given is None else {"BatchInput": given(frame)}
-        return [{**extra, "Items": batch} for batch in in_batches(chosen, count(frame), size(frame))]
-
-    return batches
-
-
-def in_batches(items: list[Json], count: int, size: int) -> list[list[Json]]:
-    """Consecutive batches of at most `count` items and `size` bytes of JSON; 0: no such limit."""
-    batches: list[list[Json]] = []
-    room = 0
-    for item in items:
-        weight = len(paths.compact(item).encode()) + 1 if size else 0
-        if not batches or (count and len(batches[-1]) >= count) or (size and weight > room):
-            batches.append([])
-            room = size
-        batches[-1].append(item)
-        room -= weight
-    return batches
-
-
 # ------------------------------------------------------------------------------------------------- numbers of a Map
 
 
-def _limit(state: Map, field: str, constant: int | str | None, path: str | None) -> Callable[[Frame], int]:
+def limit(state: Map, field: str, constant: int | str | None, path: str | None) -> Callable[[Frame], int]:
     """Reads a number that is 0 where it is not given."""
     if path is not None:
         return _integer_at(paths.path(path), path, field)
@@ -182,12 +125,12 @@ def _not_a(kind: str, value: Json, path: str, field: str) -> StateFailed:
 
 def concurrency(state: Map) -> Callable[[Frame], int]:
     """MaxConcurrency; 0 where none is given."""
-    return _limit(state, "MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
+    return limit(state, "MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
 
 
 def tolerance(state: Map, is_jsonata: bool) -> Tolerance:
     """How many failed items a distributed Map bears: a count, a percentage, both or (neither) none."""
-    count = _limit(state, "ToleratedFailureCount", state.tolerated_failure_count, state.tolerated_failure_count_path)
+    count = limit(state, "ToleratedFailureCount", state.tolerated_failure_count, state.tolerated_failure_count_path)
     percent = _percentage(state)
     counts = state.tolerated_failure_count is not None or state.tolerated_failure_count_path is not None
     return lambda frame: (count(frame) if counts else None, percent(frame))

@@ -14,6 +14,7 @@ from millpond.asl.model import Catcher, Json, Retrier
 from millpond.asl.paths import Compiled
 
 if TYPE_CHECKING:
+    from millpond.engine.distributed import Plan
     from millpond.engine.frame import Frame
 
 
@@ -43,7 +44,7 @@ class Call(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Run branches or items: `given` are a Map's items, or the one input of all branches of a Parallel."""
+    """Run branches or inline items: `given` are a Map's items, or the one input of all branches of a Parallel."""
 
     is_map: bool
     given: list[Json]
@@ -51,7 +52,21 @@ class Split(NamedTuple):
     limit: int
 
 
-Decision = Exit | Delay | Call | Split
+class Distribute(NamedTuple):
+    """Run items as child executions: `given` (an array, or an object whose pairs are the items) or what the `reader`
+    reads. `batch`, `reader` and `writer` are as `distributed` describes them, None where the state has none. `limit` 0:
+    AWS's own. `tolerance` gives the tolerated failures, a count and a percentage, None where not given: AWS
+    evaluates it after the MapStateStarted event."""
+
+    given: Json
+    reader: dict[str, Json] | None
+    batch: dict[str, Json] | None
+    writer: dict[str, Json] | None
+    limit: int
+    tolerance: Callable[[Frame], tuple[int | None, float | None]]
+
+
+Decision = Exit | Delay | Call | Split | Distribute
 
 
 @dataclass(slots=True, eq=False)
@@ -69,8 +84,7 @@ class Node:
     catches: tuple[Callable[[Frame, Json], Exit], ...] = ()
     programs: tuple[Program, ...] = ()
     selector: Compiled | None = None
-    label: str | None = None  # of a distributed Map
-    tolerance: Callable[[Frame], tuple[int | None, float | None]] | None = None  # its failures: count, percent
+    plan: Plan | None = None  # of a distributed Map
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,8 @@ Which state does what, as AWS documents it: a Task is scheduled again and a Wait
 event; Pass, Choice and Fail are entered again; of a Map or Parallel only the unfinished branches and items go on.
 Counts of retries begin at zero. The task tokens of a redrive differ from those of the runs before it.
 
-**Limit**: a failed item that a distributed Map had borne begins at its first state, not at the one that failed.
+The children of a distributed Map are executions with snapshots of their own; `spread` redrives them. When its parent
+is shelved, its Map Run is aborted.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from millpond.asl.model import Json
-from millpond.engine import forks
+from millpond.engine import forks, spread
 from millpond.engine.frame import Fork, Frame, Phase, Run, frame_row
+from millpond.engine.spread import Spread
 
 if TYPE_CHECKING:
     from millpond.engine.run import Engine
@@ -41,16 +43,20 @@ def _shelve(engine: Engine, frame: Frame, phase: Phase, kept: set[int]) -> None:
     run.batch.frames.append(frame_row(frame))
     run.dirty.pop(frame.key, None)
     kept.add(frame.key)
+    if isinstance(frame.work, Spread):
+        spread.abort(engine, frame.work)
     if frame.work is not None:
         if frame.phase == "fork":
-            _shelve_children(engine, frame.work, kept)
+            _shelve_work(engine, frame.work, kept)
         else:
             run.forget(frame.work.key)
     frame.phase = "gone"
 
 
-def _shelve_children(engine: Engine, fork: Fork, kept: set[int]) -> None:
+def _shelve_work(engine: Engine, fork: Fork | Spread, kept: set[int]) -> None:
     kept.add(fork.key)
+    if isinstance(fork, Spread):
+        return
     for child, phase in fork.halted.values():
         _shelve(engine, child, phase, kept)
     for child in fork.live.values():
@@ -76,4 +82,11 @@ def resume(engine: Engine, run: Run, frames: list[Frame]) -> None:
             engine.make_ready(frame)
     for frame in frames:
         if frame.work is not None and frame.phase == "fork":
-            forks.redrive(engine, frame.work)
+            _go_on(engine, frame.work)
+
+
+def _go_on(engine: Engine, work: Fork | Spread) -> None:
+    if isinstance(work, Spread):
+        spread.redrive(engine, work)
+    else:
+        forks.redrive(engine, work)

@@ -12,12 +12,27 @@ import heapq
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from millpond.asl.model import ABSENT, Json, Machine, Succeed
 from millpond.asl.paths import EvaluationError
-from millpond.engine import forks, redrive, tasks, variables
-from millpond.engine.doors import Batch, Clock, Ended, Phase, Snapshot, Start, Status, Store, TaskCall, Tasks, Token
+from millpond.engine import forks, redrive, spread, tasks, variables
+from millpond.engine.doors import (
+    Batch,
+    Birth,
+    Clock,
+    Ended,
+    Phase,
+    Snapshot,
+    Start,
+    Status,
+    Store,
+    TaskCall,
+    Tasks,
+    Token,
+)
 from millpond.engine.failure import (
     DATA_LIMIT,
     QUERY,
@@ -41,8 +56,9 @@ from millpond.engine.frame import (
     to_text,
 )
 from millpond.engine.history import failure_details
-from millpond.engine.node import Call, Decision, Delay, Exit, Program, Split
+from millpond.engine.node import Call, Decision, Delay, Distribute, Exit, Program, Split
 from millpond.engine.snapshot import rebuild
+from millpond.engine.spread import Spread
 from millpond.engine.states import compile_machine
 from millpond.errors import MillpondError
 
@@ -105,6 +121,8 @@ class Engine:
         self._sweep_at = _FEW_TIMERS
         self._closing = False
         self._programs: OrderedDict[int, tuple[Machine, Program]] = OrderedDict()
+        self.map_runs: dict[str, Spread] = {}  # those at work, by ARN
+        self._pumps: deque[Spread] = deque()  # those that may go on
 
     # ------------------------------------------------------------------------------------- from outside, any thread
 
@@ -144,6 +162,12 @@ class Engine:
         """The task lives."""
         self._post(lambda: self._on_task(token, lambda frame: tasks.heartbeat(self, frame)))
 
+    def update_map_run(
+        self, arn: str, *, limit: int | None = None, count: int | None = None, percent: float | None = None
+    ) -> None:
+        """UpdateMapRun: MaxConcurrency (0: AWS's own) and tolerated failures of a Map Run at work; None leaves it."""
+        self._post(lambda: spread.update(self, arn, limit, count, percent))
+
     def pending(self, token: Token) -> TaskCall | None:
         """The call that waits for this token, None where nobody does."""
         frame = self._tokens.get(token)
@@ -172,7 +196,9 @@ class Engine:
         if snapshot.last_event == 0 and not snapshot.frames:
             self._begin(snapshot.start)
             return
-        run = self._new_run(snapshot.start)
+        self._rebuild(self._new_run(snapshot.start), snapshot)
+
+    def _rebuild(self, run: Run, snapshot: Snapshot) -> None:
         run.ledger.last_id, run.ledger.last_at = snapshot.last_event, snapshot.last_at
         self._runs[snapshot.start.execution] = run
         if run.broken is not None:
@@ -211,6 +237,10 @@ class Engine:
         lost, and the next round tries again."""
         if self._outgoing or self._durable:
             self._flush()
+        for _ in range(len(self._pumps)):  # first, so that the store has all that they look back at
+            waiting = self._pumps.popleft()
+            waiting.queued = False
+            self._guarded(waiting.frame.run, partial(spread.pump, self, waiting))
         while self._inbox:
             self._inbox.popleft()()
         self._fire_timers()
@@ -219,7 +249,7 @@ class Engine:
             run.queued = False
             self._slice(run)
         if not self._changed and not self._outgoing and not self._announcements:
-            return bool(self._ready or self._inbox)
+            return bool(self._ready or self._inbox or self._pumps)
         self._flush()
         return True
 
@@ -244,7 +274,10 @@ class Engine:
         """Batches, barrier, and only then the world. Where the store raises, what is left stays queued: the next
         round begins with it, in the same order."""
         changed, self._changed = self._changed, {}
-        self._outgoing.extend((self._batch(run), run) for run in changed.values())
+        runs = list(changed.values())
+        if any(run.depth for run in runs):  # children first: what a parent makes of them is never stored before
+            runs.sort(key=lambda run: -run.depth)
+        self._outgoing.extend((self._batch(run), run) for run in runs)
         while self._outgoing:
             batch, run = self._outgoing[0]
             self.store.append(batch)
@@ -259,7 +292,7 @@ class Engine:
 
     def _after(self, batch: Batch, run: Run) -> None:
         """What the world may hear when this batch is durable."""
-        if not batch.express and (run.starting or batch.ended):
+        if not batch.express and (run.starting or (batch.ended and not run.depth)):
             self._durable = True
         for act, pending in ((self.tasks.start, run.starting), (self.tasks.resume, run.resuming)):
             self._announcements += [partial(self._dispatch, act, task) for task in pending]
@@ -296,12 +329,13 @@ class Engine:
             self._programs.popitem(last=False)
         return program
 
-    def _new_run(self, start: Start) -> Run:
+    def _new_run(self, start: Start, program: Program | None = None) -> Run:
         """A run without frames. A machine that cannot be compiled (creation should have refused it) gets an empty
-        program and `broken`: its execution fails, the loop goes on."""
+        program and `broken`: its execution fails, the loop goes on. `program`: what it runs where that is not all of
+        the machine."""
         broken = None
         try:
-            program = self._program(start.machine)
+            program = program or self._program(start.machine)
         except MillpondError as error:
             broken, program = str(error), compile_machine(_EMPTY)
         batch = Batch(start.execution, start.express)
@@ -311,7 +345,32 @@ class Engine:
     def _begin(self, start: Start) -> None:
         if start.execution in self._runs:
             return
-        run = self._new_run(start)
+        self._open(self._new_run(start))
+
+    def bear(self, start: Start, program: Program, parent: Spread, birth: Birth) -> Run:
+        """Begin a child execution of a Map Run."""
+        run = self._child(start, program, parent, birth)
+        run.batch.birth = birth
+        self._open(run)
+        return run
+
+    def rejoin(self, snapshot: Snapshot, program: Program, parent: Spread, birth: Birth) -> Run:
+        """Go on with a child execution that the store remembers. Raises ValueError."""
+        run = self._child(snapshot.start, program, parent, birth)
+        if snapshot.over:
+            run.batch.birth = birth
+        self._rebuild(run, snapshot)
+        return run
+
+    def _child(self, start: Start, program: Program, parent: Spread, birth: Birth) -> Run:
+        run = self._new_run(start, program)
+        run.spread, run.index, run.weight = parent, birth.index, birth.items
+        run.depth = parent.frame.run.depth + 1
+        return run
+
+    def _open(self, run: Run) -> None:
+        """The first event and the first frame."""
+        start = run.start
         run.ledger.last_at = start.started_at
         self._runs[start.execution] = run
         text = start.input_text if start.input_text is not None else to_text(start.input)
@@ -396,12 +455,17 @@ class Engine:
             self.drop(run.root)
         self._runs.pop(run.start.execution, None)
         self.changed(run)
+        if run.spread is not None:
+            spread.child_over(self, run, run.batch.ended)
 
     def drop(self, frame: Frame) -> None:
         """Forget a frame and all below it; their tasks are stopped."""
-        if frame.work is not None:
+        if isinstance(frame.work, Spread):
+            spread.abort(self, frame.work)
+        elif frame.work is not None:
             for child in frame.work.live.values():
                 self.drop(child)
+        if frame.work is not None:
             frame.run.forget(frame.work.key)
         self.let_go(frame, stop=True)
         frame.phase = "gone"
@@ -470,6 +534,8 @@ class Engine:
                 tasks.schedule(self, frame, decision)
             case Split():
                 forks.begin(self, frame, decision)
+            case Distribute():
+                spread.begin(self, frame, decision)
 
     def _delay(self, frame: Frame, delay: Delay) -> None:
         now = self.clock.now()
@@ -657,9 +723,26 @@ class Engine:
         frame.phase = "again"
         self.make_ready(frame)
 
+    def ask(self, frame: Frame, kind: Literal["reader", "writer"], resource: str, arguments: Json) -> None:
+        """Have the host read items or write results for a distributed Map; the answer comes as a task's does."""
+        call = replace(tasks.call_of(frame, Call(resource, arguments, None, None, None), frame.tries), kind=kind)
+        task = TaskState(call, frame.run.side_token(frame, kind))
+        frame.task = task
+        self.expect(frame, task)
+        frame.run.starting.append(task)
+        self.touch(frame)
+
+    def pump_later(self, waiting: Spread) -> None:
+        """Let a Map Run go on in the next round."""
+        if not waiting.queued:
+            waiting.queued = True
+            self._pumps.append(waiting)
+
     def _revive(self, frame: Frame) -> None:
         """A frame that came back from the store: ready, or waiting again for what is left of its time."""
         now = self.clock.now()
+        if isinstance(frame.work, Spread):
+            spread.resume(self, frame.work)
         if frame.phase in ("enter", "again"):
             self.make_ready(frame)
         elif frame.due is not None:

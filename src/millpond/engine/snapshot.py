@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import cast
 
 from millpond.asl.model import Json
-from millpond.engine.doors import ItemRow, Snapshot
-from millpond.engine.forks import AGAIN_ITEM, FAILED_ITEM, stand_alone
-from millpond.engine.frame import Fork, Frame, Phase, Row, Run, Spread, TaskState
+from millpond.engine import spread
+from millpond.engine.doors import ItemRow, Snapshot, TaskKind
+from millpond.engine.frame import Fork, Frame, Phase, Row, Run, TaskState
 from millpond.engine.node import Call
 from millpond.engine.tasks import call_of
 
@@ -24,7 +25,9 @@ def rebuild(run: Run, snapshot: Snapshot) -> list[Frame]:
         run.next_key = max(run.next_key, key + 1)
         run.stored.add(key)
         try:
-            if "frame" in row:
+            if "arn" in row:
+                spread.restore(row, key, frames[row.integer("frame")], snapshot.map_runs[key])
+            elif "frame" in row:
                 forks[key] = _fork(key, row, frames)
             else:
                 frames[key] = _frame(run, key, row, forks)
@@ -33,7 +36,7 @@ def rebuild(run: Run, snapshot: Snapshot) -> list[Frame]:
     for item in snapshot.items:
         fork = forks.get(item.fork)
         if fork is not None:
-            _item(fork, item, redriven=snapshot.over)
+            _item(fork, item)
     roots = [frame for frame in frames.values() if frame.fork is None]
     if len(roots) != 1:
         raise ValueError(f"{run.start.execution}: {len(roots)} root frames in the store")
@@ -41,17 +44,10 @@ def rebuild(run: Run, snapshot: Snapshot) -> list[Frame]:
     return list(frames.values())
 
 
-def _item(fork: Fork, item: ItemRow, *, redriven: bool) -> None:
-    """A finished item; a borne failure counts as one until a redrive begins it again."""
+def _item(fork: Fork, item: ItemRow) -> None:
+    """A finished branch or item."""
     fork.next = max(fork.next, item.index + 1)
-    if item.text == AGAIN_ITEM or (redriven and item.text == FAILED_ITEM):
-        if item.index not in fork.live:
-            fork.gaps.append(item.index)
-        return
-    if item.text == FAILED_ITEM:
-        fork.failed += 1
-    else:
-        fork.results[item.index] = cast("Json", json.loads(item.text))
+    fork.results[item.index] = cast("Json", json.loads(item.text))
     fork.done += 1
 
 
@@ -61,10 +57,6 @@ def _fork(key: int, row: Row, frames: dict[int, Frame]) -> Fork:
     given, size, limit = row.items("given"), row.integer("size"), row.integer("limit")
     fork = Fork(frame, key, is_map=is_map, given=given, size=size, limit=limit)
     frame.work = fork
-    if "spread" in row:
-        spread = Row.of(row.mapping("spread"))
-        count = spread.integer("count") if spread.json("count") is not None else None
-        fork.spread = Spread(spread.text("arn"), count, spread.number("percent"))
     if "input" in row:
         frame.input = row.json("input")
     return fork
@@ -85,9 +77,6 @@ def _frame(run: Run, key: int, row: Row, forks: dict[int, Fork]) -> Frame:
     frame.tries = row.integer("tries")
     frame.attempts = {int(name): cast("int", count) for name, count in row.mapping("attempts").items()}
     frame.due = row.number("due")
-    if fork is not None and fork.spread is not None:
-        stand_alone(frame, fork.spread)
-        frame.ledger.last_id = row.integer("ledger")
     if "own" in row:
         frame.assign(row.mapping("own"))
     if "task" in row:
@@ -104,6 +93,8 @@ def _task(frame: Frame, row: Row) -> TaskState:
     call = Call(resource, arguments, row.number("timeout"), row.number("heartbeat"), role)
     submitted = "submitted" in row
     seen = call_of(frame, call, row.integer("attempt"), submitted=row.json("submitted"), has_submitted=submitted)
+    if "kind" in row:
+        seen = replace(seen, kind=cast("TaskKind", row.text("kind")))
     task = TaskState(seen, row.text("token"))
     task.begun = row.json("begun") is True
     task.has_submitted, task.submitted = submitted, row.json("submitted")

@@ -33,6 +33,7 @@ from millpond.asl.model import (
 )
 from millpond.asl.paths import Compiled, PathNotFound
 from millpond.engine.choice import compile_test, parse_timestamp
+from millpond.engine.distributed import distribute, plan
 from millpond.engine.failure import NO_CHOICE, QUERY, StateFailed, runtime
 from millpond.engine.fields import (
     LONGEST_WAIT,
@@ -45,7 +46,7 @@ from millpond.engine.fields import (
     template,
     whole,
 )
-from millpond.engine.maps import inline_or_distributed, item_selector, together, tolerance
+from millpond.engine.maps import inline, item_selector, together
 from millpond.engine.node import Call, Decision, Delay, Exit, Node, Program
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def _compile(name: str, state: State, spoken: QueryLanguage, inherited: QueryLan
         node.programs = tuple(compile_machine(branch, inherited) for branch in state.branches)
     if isinstance(state, Map):
         node.programs = (compile_machine(state.processor, inherited),)
-        if state.item_batcher is None:  # batches are made of selected items before they start
-            node.selector = item_selector(state, is_jsonata)
         if state.mode == "DISTRIBUTED":
-            node.label, node.tolerance = state.label, tolerance(state, is_jsonata)
+            node.plan = plan(state, is_jsonata)
+        else:
+            node.selector = item_selector(state, is_jsonata)
     return node
 
 
@@ -104,7 +105,7 @@ def _work(state: State, is_jsonata: bool, nodes: Named) -> Work:
         case Parallel():
             return together(state, is_jsonata)
         case Map():
-            return inline_or_distributed(state, is_jsonata)
+            return (distribute if state.mode == "DISTRIBUTED" else inline)(state, is_jsonata)
         case _:
             assert_never(state)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from millpond.asl.model import Json
+from millpond.engine import spread
 from millpond.engine.doors import Phase, TaskCall, TaskKind
 from millpond.engine.failure import RUNTIME, StateFailed
 from millpond.engine.frame import Frame, TaskState, exceeds, to_text
@@ -18,6 +19,9 @@ from millpond.engine.node import Call
 
 if TYPE_CHECKING:
     from millpond.engine.run import Engine
+
+SIDE = ("reader", "writer")
+"""What a distributed Map asks for beside its children: the history does not show it."""
 
 
 def kind_of(resource: str) -> tuple[TaskKind, str, str]:
@@ -138,7 +142,7 @@ def _event(frame: Frame, name: str, payload: str | None, more: Mapping[str, Json
 def started(engine: Engine, frame: Frame, worker: str | None = None) -> None:
     """The Started event, once."""
     task = _task(frame)
-    if task.begun:
+    if task.begun or task.call.kind in SIDE:
         return
     task.begun = True
     call = task.call
@@ -184,6 +188,9 @@ def succeeded(engine: Engine, frame: Frame, output: Json) -> None:
 
     started(engine, frame)
     task = _task(frame)
+    if task.call.kind in SIDE:
+        spread.answered(engine, frame, output)
+        return
     text = to_text(output)
     if exceeds(text, frame.run.start.payload_quota):
         large = too_large(task.call.resource)
@@ -197,6 +204,9 @@ def succeeded(engine: Engine, frame: Frame, output: Json) -> None:
 def failed(engine: Engine, frame: Frame, error: str | None, cause: str | None, phase: Phase) -> None:
     """The failure, under the event of its phase."""
     task = _task(frame)
+    if task.call.kind in SIDE:
+        spread.refused(engine, frame, error, cause)
+        return
     if phase in ("run", "submit"):
         started(engine, frame)
     _event(frame, phase, None, failure_details(error, cause, _who(task.call)))

@@ -13,7 +13,8 @@ endpoint of the test's own. See docs/testing.md.
 May import: engine, asl, aws (to read histories); the plugin also project, stack and deploy.
 """
 
-from millpond.testing.fakes import FakeClock, FakeTask, FakeTasks, MemoryStore, Pending, UnexpectedTask
+from millpond.testing.fakes import FakeClock, FakeTask, FakeTasks, Pending, UnexpectedTask
+from millpond.testing.memory import MemoryStore
 from millpond.testing.runs import Moment, Run
 from millpond.testing.simulation import Simulation, Stuck, simulate
 

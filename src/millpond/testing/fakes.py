@@ -1,4 +1,4 @@
-"""Fakes that speak in verbs: `FakeTasks`, `FakeClock`, `MemoryStore`. No network, no sleeping, no mocks.
+"""Fakes that speak in verbs: `FakeTasks`, `FakeClock`. No network, no sleeping, no mocks.
 
     tasks = FakeTasks()
     tasks.on("glue:startJobRun.sync", JobName="join").succeed({"JobRunState": "SUCCEEDED"})
@@ -6,6 +6,9 @@
     tasks.on("lambda:invoke").answer(lambda arguments: {"Payload": arguments["Payload"]})
     tasks.on("sqs:sendMessage.waitForTaskToken").hand_to(lambda task: task.succeed("yes", after=3600))
     tasks.on("states:startExecution.sync:2").run(other_machine)
+    tasks.items([{"id": 1}, {"id": 2}], state="Each")  # what a distributed Map's ItemReader finds
+
+What a distributed Map's ResultWriter would write stands in `tasks.written`.
 
 May import: engine, asl.
 """
@@ -15,16 +18,18 @@ from __future__ import annotations
 import difflib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from millpond.asl import resources
 from millpond.asl.model import Json, Machine
-from millpond.engine.doors import Batch, Ended, Event, FrameRow, ItemRow, Snapshot, Start, TaskCall, Token
-from millpond.engine.history import ENDS
+from millpond.engine.doors import Items, TaskCall, Token
+from millpond.engine.failure import READER
 from millpond.engine.run import Engine
 from millpond.errors import MillpondError
+from millpond.testing.datasets import Datasets, FakeItems, Written
 from millpond.testing.machines import as_machine
+from millpond.testing.memory import MemoryStore
 from millpond.testing.nested import nested
 
 Answer = Callable[[Json], Json]
@@ -264,6 +269,8 @@ class FakeTasks:
         self.calls: list[TaskCall] = []
         self.stopped: list[Token] = []
         self.unexpected: TaskCall | None = None
+        self._datasets = Datasets()
+        self._store: MemoryStore | None = None
 
     def on(self, resource: object = "", /, *, state: str | None = None, **arguments: object) -> FakeTask:
         """Prepare calls: of a resource, of a state, with these top-level arguments, where given.
@@ -284,17 +291,52 @@ class FakeTasks:
         """The fakes that were never called."""
         return [fake for fake in self.fakes if not fake.calls]
 
-    def attach(self, engine: Engine, clock: FakeClock) -> None:
-        """Say who gets the answers."""
-        self._engine, self._clock = engine, clock
+    def items(self, values: Sequence[Json], *, state: str | None = None, source: str = "S3://bucket/key") -> None:
+        """Prepare what the ItemReader of a distributed Map (of that state, where given) finds."""
+        self._datasets.prepared[state] = FakeItems(values, source)
+
+    def unreadable(self, cause: str, *, state: str | None = None) -> None:
+        """Let an ItemReader fail with States.ItemReaderFailed."""
+        self._datasets.prepared[state] = cause
+
+    @property
+    def written(self) -> list[Written]:
+        """What ResultWriters would have written."""
+        return self._datasets.written
+
+    def opened(self, map_run: str) -> Items:
+        """What was read for a Map Run."""
+        return self._datasets.read[map_run]
+
+    def attach(self, engine: Engine, clock: FakeClock, store: MemoryStore | None = None) -> None:
+        """Say who gets the answers, and whose children a ResultWriter writes."""
+        self._engine, self._clock, self._store = engine, clock, store
 
     def start(self, call: TaskCall, token: Token) -> None:
         self.calls.append(call)
+        if call.kind in ("reader", "writer"):
+            self._side(call, token)
+            return
         fake = next((fake for fake in self.fakes if fake.matches(call)), None)
         if fake is None:
             self.unexpected = call
             return
         self._perform(fake, fake.next(call), call, token)
+
+    def _side(self, call: TaskCall, token: Token) -> None:
+        """A distributed Map's reader or writer."""
+        engine = self._engine
+        assert engine is not None
+        if call.kind == "writer":
+            self._later(token, 0.0, lambda: engine.task_succeeded(token, self._datasets.write(call, self._store)))
+            return
+        found = self._datasets.reads(call)
+        if found is None:
+            self.unexpected = call
+        elif isinstance(found, str):
+            self._later(token, 0.0, lambda: engine.task_failed(token, READER, found))
+        else:
+            self._later(token, 0.0, lambda: engine.task_succeeded(token, {}))
 
     def resume(self, call: TaskCall, token: Token) -> None:
         self.start(call, token)
@@ -437,53 +479,6 @@ def names_of(resource: object) -> frozenset[str]:
             help="tasks.on('lambda:invoke', FunctionName='check')",
         )
     return names
-
-
-class MemoryStore:
-    """A store that forgets at exit; `snapshot` gives what a real one would give after a restart."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, list[Event]] = {}
-        self.frames: dict[str, dict[int, FrameRow]] = {}
-        self.items: dict[str, list[ItemRow]] = {}
-        self.ended: dict[str, Ended] = {}
-        self.barriers = 0
-
-    def append(self, batch: Batch) -> None:
-        events = self.events.setdefault(batch.execution, [])
-        events.extend(batch.events)
-        frames = self.frames.setdefault(batch.execution, {})
-        for row in batch.frames:
-            frames[row.key] = row
-        items = self.items.setdefault(batch.execution, [])
-        items.extend(batch.items)
-        if batch.gone:
-            gone = set(batch.gone)
-            for key in gone:
-                frames.pop(key, None)
-            self.items[batch.execution] = [item for item in items if item.fork not in gone]
-        if batch.ended is not None:
-            self.ended[batch.execution] = batch.ended
-            if batch.ended.status == "SUCCEEDED":
-                frames.clear()
-                self.items[batch.execution] = []
-
-    def barrier(self) -> None:
-        self.barriers += 1
-
-    def snapshot(self, start: Start) -> Snapshot:
-        """The execution as `Engine.restore` wants it."""
-        events = self.events.get(start.execution, [])
-        last = events[-1] if events else None
-        items = {(item.fork, item.index): item for item in self.items.get(start.execution, [])}
-        return Snapshot(
-            start,
-            last.id if last else 0,
-            last.at if last else start.started_at,
-            list(self.frames.get(start.execution, {}).values()),
-            list(items.values()),
-            over=last is not None and last.type in ENDS,
-        )
 
 
 def parsed(text: str | None) -> Json:

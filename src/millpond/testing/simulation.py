@@ -24,11 +24,12 @@ from pathlib import Path
 from millpond.asl import mocks as mock_config
 from millpond.asl.model import Json, Machine
 from millpond.engine import mocked
-from millpond.engine.doors import Start, TaskCall, Tasks, Token
+from millpond.engine.doors import Items, Start, TaskCall, Tasks, Token
 from millpond.engine.run import Engine
 from millpond.errors import DefinitionError, MillpondError
-from millpond.testing.fakes import FakeClock, FakeTasks, MemoryStore, Pending, parsed
+from millpond.testing.fakes import FakeClock, FakeTasks, Pending, parsed
 from millpond.testing.machines import as_machine, name_of, refused
+from millpond.testing.memory import MemoryStore
 from millpond.testing.runs import Run
 
 ACCOUNT = "111111111111"
@@ -79,7 +80,7 @@ class Simulation:
         self.engine = Engine(self.clock, door, self._store)
         if isinstance(door, _Mocked):
             door.engine = self.engine
-        self.tasks.attach(self.engine, self.clock)
+        self.tasks.attach(self.engine, self.clock, self._store)
         given = {} if input is None else input
         self._start = replace(
             start_of(model, given, name, self.clock.now(), quotas, express, title), variables=variables
@@ -291,9 +292,12 @@ class _Mocked:
         self._calls: Counter[str] = Counter()
         self.engine: Engine
 
+    def opened(self, map_run: str) -> Items:
+        return self._behind.opened(map_run)
+
     def start(self, call: TaskCall, token: Token) -> None:
         response = self._case.responses.get(call.state)
-        if response is None:
+        if response is None or call.kind in ("reader", "writer"):
             self._behind.start(call, token)
             return
         self._behind.calls.append(call)

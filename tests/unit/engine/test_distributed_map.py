@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from millpond.asl import from_json
-from millpond.engine import Engine, compile_machine
-from millpond.engine.maps import NotCarried, in_batches
+from millpond.engine import Engine
 from millpond.testing import FakeClock, FakeTasks, MemoryStore, simulate
 from millpond.testing.simulation import drive, start_of
 
@@ -52,20 +53,23 @@ def test_a_child_has_a_context_and_numbers_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tolerated", "items", "output"),
+    ("tolerated", "items", "output"),  # None in an output: the record of a failed child
     [
         ({}, [1, -1], None),
-        ({"ToleratedFailureCount": 1}, [1, -1, 2], [1, 2]),
+        ({"ToleratedFailureCount": 1}, [1, -1, 2], [1, None, 2]),
         ({"ToleratedFailureCount": 1}, [-1, -1, 2], None),
-        ({"ToleratedFailurePercentage": 50}, [1, -1], [1]),
+        ({"ToleratedFailurePercentage": 50}, [1, -1], [1, None]),
         ({"ToleratedFailurePercentage": 49}, [1, -1], None),
         ({"ToleratedFailurePercentage": 100, "ToleratedFailureCount": 1}, [-1, -1], None),
     ],
 )
 def test_tolerated_failures(tolerated: dict, items: list, output: list | None) -> None:
     run = simulate(machine(PICKY, **tolerated), items)
-    assert run.output == output
-    if output is None:
+    if output is not None:
+        shown = [None if isinstance(each, dict) else each for each in run.output]
+        assert shown == output
+        assert {each["Status"] for each in run.output if isinstance(each, dict)} == {"FAILED"}
+    else:
         assert run.error == "States.ExceedToleratedFailureThreshold"
         assert run.cause == "The specified tolerated failure threshold was exceeded"
         assert [event.type for event in run.events][-3:] == ["MapRunFailed", "MapStateFailed", "ExecutionFailed"]
@@ -84,9 +88,11 @@ def test_batches() -> None:
 
 
 def test_batches_by_size() -> None:
-    assert in_batches(["aaaa", "bb", "c"], 0, 12) == [["aaaa", "bb"], ["c"]]
-    assert in_batches([1, 2, 3], 0, 0) == [[1, 2, 3]]
-    assert in_batches([], 5, 5) == []
+    """The bytes are those of a child's whole input; one item is in a batch at least."""
+    fields = {"ItemBatcher": {"MaxInputBytesPerBatch": len('{"Items":["aaaa","bb"]}')}}
+    run = simulate(machine(PASS, **fields), ["aaaa", "bb", "c", "d" * 40])
+    assert [child["Items"] for child in run.output] == [["aaaa", "bb"], ["c"], ["d" * 40]]
+    assert simulate(machine(PASS, **fields), []).output == []
 
 
 def test_every_child_has_its_own_token_and_all_survive_a_restart() -> None:
@@ -109,24 +115,90 @@ def test_every_child_has_its_own_token_and_all_survive_a_restart() -> None:
     again.attach(engine, clock)
     engine.restore(store.snapshot(start))
     drive(engine, again, clock, store, start)
-    assert store.ended[start.execution].output == '["a","late"]'
+    first, second, third = json.loads(store.ended[start.execution].output)
+    assert (first, second["Status"], third) == ("a", "FAILED", "late")
     assert [call.arguments["t"] for call in again.calls] == [tokens[2]]
 
 
+READ = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": "b", "Key.$": "$.key"}}
+
+
+def test_items_come_from_a_reader() -> None:
+    tasks = FakeTasks()
+    tasks.items([{"id": 1}, {"id": 2}], state="Each", source="S3://b/k.csv")
+    selector = {
+        "i.$": "$$.Map.Item.Index",
+        "of.$": "$$.Map.Item.Source",
+        "v.$": "$$.Map.Item.Value.id",
+        "key.$": "$.key",
+    }
+    config = {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW", "MaxItemsPath": "$.most"}
+    fields = {"ItemReader": {**READ, "ReaderConfig": config}, "ItemSelector": selector}
+    run = simulate(machine(PASS, **fields), {"key": "k.csv", "most": 2}, tasks=tasks)
+    assert run.output == [{"i": i, "of": "S3://b/k.csv", "v": i + 1, "key": "k.csv"} for i in (0, 1)]
+    (call,) = run.calls
+    assert call.arguments == {
+        "MapRunArn": run.events[3].more["mapRunArn"],
+        "Resource": READ["Resource"],
+        "Parameters": {"Bucket": "b", "Key": "k.csv"},
+        "ReaderConfig": {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW", "MaxItems": 2},
+    }
+    assert [event.type for event in run.events][2:6] == [
+        "MapStateStarted",
+        "MapRunStarted",
+        "MapRunSucceeded",
+        "MapStateSucceeded",
+    ]
+
+
+def test_a_reader_that_fails_is_caught() -> None:
+    tasks = FakeTasks()
+    tasks.unreadable("no such object")
+    definition = machine(PASS, ItemReader=READ)
+    run = simulate(definition, {"key": "k"}, tasks=tasks)
+    assert (run.status, run.error, run.cause) == ("FAILED", "States.ItemReaderFailed", "no such object")
+    assert [event.type for event in run.events][-3:] == ["MapRunFailed", "MapStateFailed", "ExecutionFailed"]
+    definition["States"]["Each"]["Catch"] = [{"ErrorEquals": ["States.ItemReaderFailed"], "Next": "Well"}]
+    definition["States"]["Well"] = {"Type": "Pass", "End": True}
+    assert simulate(definition, {"key": "k"}, tasks=tasks).output["Error"] == "States.ItemReaderFailed"
+
+
 @pytest.mark.parametrize(
-    "field",
-    [
-        {"ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": "b", "Key": "k"}}},
-        {"ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b"}}},
-    ],
+    ("how", "results"),
+    [({}, [[1, 2], [3]]), ({"Transformation": "FLATTEN"}, [1, 2, 3]), ({"Transformation": "NONE"}, ["[1,2]", "[3]"])],
 )
-def test_what_is_not_carried_is_refused(field: dict) -> None:
-    definition = from_json(machine(PASS, **field))
-    with pytest.raises(NotCarried, match="not carried locally"):
-        compile_machine(definition)
-    run = simulate(definition, [])
-    assert (run.status, run.error) == ("FAILED", "States.Runtime")
-    assert "not carried locally" in run.cause
+def test_results_are_transformed_with_and_without_a_bucket(how: dict, results: list) -> None:
+    writer = {"WriterConfig": {"Transformation": "COMPACT", "OutputType": "JSON", **how}}
+    run = simulate(machine(PASS, ResultWriter=writer), [[1, 2], [3]])
+    assert [each["Output"] if isinstance(each, dict) else each for each in run.output] == results
+    tasks = FakeTasks()
+    writer |= {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b", "Prefix": "p"}}
+    run = simulate(machine(PASS, ResultWriter=writer), [[1, 2], [3]], tasks=tasks)
+    assert [each["Output"] if isinstance(each, dict) else each for each in tasks.written[0].results] == results
+    run_id = run.output["MapRunArn"].rpartition(":")[2]
+    assert run.output["ResultWriterDetails"] == {"Bucket": "b", "Key": f"p/{run_id}/manifest.json"}
+
+
+def test_a_failed_map_run_writes_what_did_not_begin() -> None:
+    tasks = FakeTasks()
+    writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b", "Prefix": "p"}}
+    run = simulate(machine(PICKY, ResultWriter=writer, MaxConcurrency=1), [1, -1, 2, 3], tasks=tasks)
+    assert run.error == "States.ExceedToleratedFailureThreshold"
+    statuses = [each["Status"] for each in tasks.written[0].results]
+    assert statuses == ["SUCCEEDED", "FAILED", "PENDING", "PENDING"]
+
+
+def test_more_results_than_an_output_may_have() -> None:
+    run = simulate(machine({"Long": {"Type": "Pass", "Result": "x" * 1_000, "End": True}}), list(range(270)))
+    assert (run.error, run.status) == ("States.DataLimitExceeded", "FAILED")
+
+
+def test_the_pairs_of_an_object() -> None:
+    run = simulate(machine(PASS), {"a": 1, "b": [2]})
+    assert run.output == [{"Key": "a", "Value": 1}, {"Key": "b", "Value": [2]}]
+    selector = {"k.$": "$$.Map.Item.Key", "v.$": "$$.Map.Item.Value", "s.$": "$$.Map.Item.Source"}
+    run = simulate(machine(PASS, ItemSelector=selector), {"a": 1})
+    assert run.output == [{"k": "a", "v": 1, "s": "STATE_DATA"}]
 
 
 def test_a_child_does_not_see_the_parents_variables() -> None:

@@ -1,12 +1,13 @@
 """Step Functions: the service around the engine.
 
-`machines` keeps definitions (with `configuration` and `versions`), `executions` starts and shows them, `tags` names
-them, `records` is the engine's store, `work` makes its tasks happen (`integrations`, `sdk`), `mocks` answers in its
-place, `callbacks` ends tasks from outside, `journal` logs, `trials` tests single states; `arns`, `paging`, `payloads`,
-`constraints` read requests. One loop thread drives the engine; operations only send it messages and read the store.
-After a kill, `start` puts every running execution back.
+`machines` keeps definitions (with `configuration` and `versions`), `executions` starts and shows them, `map_runs` shows
+Map Runs, `tags` names them, `records` is the engine's store (`children`: of Map Runs), `work` makes its tasks happen
+(`integrations`, `sdk`; `items` and `results` for distributed Maps), `mocks` answers in its place, `callbacks` ends
+tasks from outside, `journal` logs, `trials` tests single states; `arns`, `paging`, `payloads`, `constraints` read
+requests. One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start`
+puts every running execution back.
 
-Not carried yet, and refused: DescribeMapRun, UpdateMapRun. Tracing and customer keys are kept and shown, nothing more.
+Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import logging
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from millpond.local.service import Call, Operation, unsupported
+from millpond.local.service import Operation
 from millpond.local.states import arns, integrations
 from millpond.local.states.callbacks import Callbacks
 from millpond.local.states.constraints import checked
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from millpond.local.service import Endpoint
 
 log = logging.getLogger(__name__)
-
-NOT_YET = ("DescribeMapRun", "UpdateMapRun")
 
 
 LONGEST_SLEEP = 1.0  # seconds: nobody wakes the loop when the wall clock is set, and a Wait until then is due
@@ -72,6 +71,8 @@ class States:
         self.worker = Worker(endpoint, self.records)
         self.mocks = Mocks(endpoint, self.records, self.worker)
         self.executions = Executions(endpoint, self.machines, self.records, self.journal, self.mocks)
+        self.map_runs = MapRuns(endpoint, self.executions)
+        self.executions.map_runs = self.map_runs
         self.trials = Trials(endpoint)
         self._wakeup = threading.Event()
         self._closing = False
@@ -84,7 +85,7 @@ class States:
             check=integrations.check,
             time_scale=endpoint.clock.scale,
         )
-        for part in (self.executions, self.callbacks, self.worker, self.mocks):
+        for part in (self.executions, self.map_runs, self.callbacks, self.worker, self.mocks):
             part.engine = self.engine
         self.machines.stop = self.executions.abort
         self.worker.activity = self.callbacks.offer
@@ -95,16 +96,17 @@ class States:
         tables = (
             self.machines.operations(),
             self.executions.operations(),
-            MapRuns(self.executions).operations(),
+            self.map_runs.operations(),
             self.callbacks.operations(),
             self.trials.operations(),
             Tags(self.endpoint).operations(),
-            {name: self._not_yet for name in NOT_YET},
         )
         return {name: checked(name, run) for table in tables for name, run in table.items()}
 
     def start(self) -> None:
         self.mocks.load()  # a file that is not valid is told now
+        self.records.family.start()
+        self.worker.readers.start()
         for snapshot in self.executions.snapshots():
             self.engine.restore(snapshot)
         for machine in self.machines.leaving():
@@ -140,6 +142,3 @@ class States:
         self.worker.nudge(execution)
         if self.machines.is_leaving:
             self.machines.purge(arns.machine_of(execution))
-
-    def _not_yet(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        raise unsupported("stepfunctions", call.operation)

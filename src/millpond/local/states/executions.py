@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from millpond.engine import Engine
     from millpond.local.states.journal import Journal
     from millpond.local.states.machines import Machines
+    from millpond.local.states.map_runs import MapRuns
     from millpond.local.states.mocks import Mocks
     from millpond.local.states.records import Records
 
@@ -53,6 +54,7 @@ class Executions:
         self.endpoint, self.store = endpoint, endpoint.store
         self.machines, self.records, self.journal, self.mocks = machines, records, journal, mocks
         self.engine: Engine
+        self.map_runs: MapRuns
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Waiter]] = {}
 
@@ -211,7 +213,9 @@ class Executions:
 
     def snapshots(self) -> list[Snapshot]:
         """Every execution that was running when the endpoint ended."""
-        rows = self.store.read("SELECT * FROM states_executions WHERE status = 'RUNNING' ORDER BY n")
+        rows = self.store.read(
+            "SELECT * FROM states_executions WHERE status = 'RUNNING' AND map_run IS NULL ORDER BY n"
+        )
         return [self._snapshot(row) for row in rows]
 
     def _snapshot(self, row: sqlite3.Row) -> Snapshot:
@@ -237,13 +241,15 @@ class Executions:
             region=self.endpoint.region,
         )
         last, at = self.records.last_event(row["n"])
+        over = self.records.over(row["n"])
         return Snapshot(
             start=start,
             last_event=last,
             last_at=at,
             frames=self.records.frames(row["n"]),
             items=self.records.items(row["n"]),
-            over=self.records.over(row["n"]),
+            over=over,
+            map_runs=self.records.family.progress(row["n"], over),
         )
 
     # Redriving ------------------------------------------------------------------------------------------------------
@@ -275,6 +281,8 @@ class Executions:
 
     def _not_redrivable(self, row: sqlite3.Row) -> str | None:
         """Why an execution cannot be redriven, in AWS's words; None: it can."""
+        if row["map_run"] is not None:
+            return "Execution is a child workflow execution of a Map Run and is redriven by it"
         if row["status"] in ("RUNNING", "SUCCEEDED"):
             return f"Execution is {row['status']} and cannot be redriven"
         there = "SELECT 1 FROM states_machines WHERE arn = ?1 AND arn NOT IN (SELECT arn FROM states_deleting)"
@@ -300,7 +308,9 @@ class Executions:
         """An execution's row. Raises InvalidArn (for Express executions, too, but for those that a Map Run started),
         ExecutionDoesNotExist."""
         arns.check_execution(arn)
-        row = self.store.one("SELECT * FROM states_executions WHERE arn = ?", (arn,))
+        if "/" in arn:  # a child of a Map Run: its row comes with its first events
+            self.store.flush()
+        row = self.store.one("SELECT * FROM states_executions WHERE arn = ? AND status != 'PENDING'", (arn,))
         if row is None:
             if arns.is_express(arn):
                 raise arns.not_for_express()
@@ -333,7 +343,7 @@ class Executions:
             "status": row["status"],
             "startDate": row["started"],
             "redriveCount": row["redrives"],
-            **self._redrivable(row),
+            **(self._redrivable(row) if row["map_run"] is None else self.map_runs.described(row)),
         }
         optional = {
             "stopDate": row["stopped"],
@@ -353,21 +363,24 @@ class Executions:
 
     def describe_machine(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         row = self.row(params["executionArn"])
-        revision = self.machines.revision(row["machine"], row["revision"])
+        machine, _, label = row["machine"].partition("/")
+        revision = self.machines.revision(machine, row["revision"])
         shown = {
             "stateMachineArn": row["machine"],
-            "name": row["machine"].rpartition(":")[2],
+            "name": machine.rpartition(":")[2],
             "updateDate": revision["created"],
             **machines.described(revision, bare=params.get("includedData") == "METADATA_ONLY"),
         }
-        return shown | self.machines.revision_id(row["machine"], row["revision"])
+        if row["map_run"] is not None:
+            shown |= {"label": label, "mapRunArn": self.map_runs.of(row)["arn"]}
+        return shown | self.machines.revision_id(machine, row["revision"])
 
     def list_executions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         machine, run = params.get("stateMachineArn"), params.get("mapRunArn")
         if (machine is None) == (run is None):
             raise AwsError("ValidationException", "Must provide a StateMachine ARN or MapRun ARN")
         if run is not None or machine is None:
-            raise machines.not_found(str(run))
+            return self.map_runs.children(params)
         given = arns.read_machine(machine)
         if self.machines.row(given.base)["type"] == "EXPRESS":
             raise _wrong_type()

@@ -27,7 +27,7 @@ from millpond.local.service import AwsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from millpond.engine import Engine, Event, TaskCall, Tasks
+    from millpond.engine import Engine, Event, Items, TaskCall, Tasks
     from millpond.local.service import Endpoint
     from millpond.local.states.records import Records
 
@@ -131,7 +131,7 @@ class Mocks:
         if response is None:
             self._behind.start(call, token)
         else:
-            mocked.answer(self.engine, call, token, response, self._calls[call.execution])
+            mocked.answer(self.engine, call, token, response, self._calls[self.records.family.root(call.execution)])
 
     def resume(self, call: TaskCall, token: str) -> None:
         """A mocked call that nobody heard the answer of is answered once more."""
@@ -139,14 +139,20 @@ class Mocks:
         if response is None:
             self._behind.resume(call, token)
         else:
-            mocked.answer(self.engine, call, token, response, self._calls[call.execution])
+            mocked.answer(self.engine, call, token, response, self._calls[self.records.family.root(call.execution)])
 
     def stop(self, token: str) -> None:
         """Mocked calls are over at once: only real work can be stopped."""
         self._behind.stop(token)
 
+    def opened(self, map_run: str) -> Items:
+        """Items of distributed Maps are read for real."""
+        return self._behind.opened(map_run)
+
     def _response(self, call: TaskCall) -> mocks.Response | None:
-        case = self._cases.get(call.execution)
+        if not self._cases or call.kind in ("reader", "writer"):
+            return None
+        case = self._cases.get(self.records.family.root(call.execution))
         return None if case is None else case.responses.get(call.state)
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from millpond.asl.paths import compact
-from millpond.engine.doors import Batch, Event, FrameRow, ItemRow
+from millpond.engine.doors import Batch, Child, Event, FrameRow, ItemRow
 from millpond.engine.history import ENDS
+from millpond.local.states.children import SCHEMA as FAMILY
+from millpond.local.states.children import Children
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,6 +78,7 @@ CREATE TABLE IF NOT EXISTS states_activities (
 );
 CREATE TABLE IF NOT EXISTS states_activity_keys (arn TEXT PRIMARY KEY, encryption TEXT NOT NULL);
 """
+SCHEMA += FAMILY
 
 
 log = logging.getLogger(__name__)
@@ -98,7 +101,9 @@ class Records:
         self.logged: Callable[[Batch], None] = lambda batch: None
         self._numbers: dict[str, int] = {}
         self._bare: set[int] = set()  # new executions of which no frame is stored yet, and so no item and no task
+        self._express: set[str] = set()  # Express children of Map Runs: they have a row, and nothing else
         self._lock = threading.Lock()
+        self.family = Children(self)
 
     def number(self, execution: str) -> int | None:
         """The number of an execution's ARN, None when there is no such execution."""
@@ -120,8 +125,12 @@ class Records:
 
     def append(self, batch: Batch) -> None:
         """Queue one batch. Its statements are committed together."""
-        if not batch.express:
+        if batch.birth is not None:
+            self._queue_child(batch)
+        elif not batch.express:
             self._queue(batch)
+        elif batch.execution in self._express:
+            self._queue(replace(batch, events=[]))
         try:
             self.logged(batch)
         except Exception:  # best effort, as on AWS: the batch is in, and must not come a second time
@@ -130,6 +139,37 @@ class Records:
     def _queue(self, batch: Batch) -> None:
         n = self.number(batch.execution)
         assert n is not None, batch.execution
+        statements = self._statements(n, batch)
+        if batch.map_runs is not None or batch.births is not None:
+            statements += self.family.map_runs(n, batch)
+        if batch.ended is not None:
+            statements += self._ending(n, batch)
+        self.store.queue(statements)
+        if batch.births:
+            self.family.throttle(len(batch.births))
+
+    def _queue_child(self, batch: Batch) -> None:
+        """The first batch of a child execution, in this run of it."""
+        birth = batch.birth
+        assert birth is not None
+        n = self.number(batch.execution) if birth.known else self.family.number()
+        assert n is not None, batch.execution
+        self.remember(batch.execution, n)
+        statements, known = self.family.child(n, batch)
+        if not birth.express:
+            statements += self._statements(n, batch)
+        if batch.map_runs is not None or batch.births is not None:
+            statements += self.family.map_runs(n, batch)
+        if batch.ended is not None:
+            statements += self._cleaning(n, batch) if known else []
+            self._numbers.pop(batch.execution, None)
+        elif birth.express:
+            self._express.add(batch.execution)
+        self.store.queue(statements)
+        self.family.throttle(len(statements))
+
+    def _statements(self, n: int, batch: Batch) -> list[Statement]:
+        """Events and snapshot."""
         statements: list[Statement] = [
             (
                 "INSERT INTO states_events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -149,31 +189,42 @@ class Records:
         for key in batch.gone:
             statements.append(("DELETE FROM states_frames WHERE n = ? AND key = ?", (n, key)))
             statements.append(("DELETE FROM states_items WHERE n = ? AND fork = ?", (n, key)))
-        if batch.ended is not None:
-            statements += self._ending(n, batch)
-        self.store.queue(statements)
+        return statements
 
     def _ending(self, n: int, batch: Batch) -> list[Statement]:
         ended = batch.ended
         assert ended is not None
         self._numbers.pop(batch.execution, None)
-        over: tuple[str, ...] = (
-            ("frames", "items", "tasks") if ended.status == "SUCCEEDED" else ("tasks",)
-        )  # the rest: for a redrive
-        if n in self._bare:
-            self._bare.discard(n)
-            over = ()
+        self._express.discard(batch.execution)
         return [
             (
                 "UPDATE states_executions SET status = ?, stopped = ?, output = ?, error = ?, cause = ? WHERE n = ?",
                 (ended.status, ended.at, ended.output, ended.error, ended.cause, n),
             ),
-            *((f"DELETE FROM states_{table} WHERE n = ?", (n,)) for table in over),
+            *self._cleaning(n, batch),
         ]
+
+    def _cleaning(self, n: int, batch: Batch) -> list[Statement]:
+        """What an execution that has ended does not need any more; frames and items are for a redrive."""
+        if n in self._bare:
+            self._bare.discard(n)
+            return []
+        succeeded = batch.ended is not None and batch.ended.status == "SUCCEEDED"
+        over = ("frames", "items", "tasks") if succeeded else ("tasks",)
+        return [(f"DELETE FROM states_{table} WHERE n = ?", (n,)) for table in over]
+
+    def child(self, map_run: str, index: int) -> Child:
+        """One child of a Map Run."""
+        return self.family.one(map_run, index)
+
+    def children(self, map_run: str) -> Iterator[Child]:
+        """All of them, in order."""
+        return self.family.all(map_run)
 
     def barrier(self) -> None:
         """Return when everything appended is on the disk."""
         self.store.barrier()
+        self.family.durable()
 
     # Reading back ---------------------------------------------------------------------------------------------------
 

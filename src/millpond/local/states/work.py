@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from millpond.local.service import acting_for
 from millpond.local.states import integrations
 from millpond.local.states.integrations import Done, Failure, Work
+from millpond.local.states.items import ItemReaders, Spool
+from millpond.local.states.results import ResultWriters
 from millpond.local.store import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Worker:
 
     def __init__(self, endpoint: Endpoint, records: Records) -> None:
         self.endpoint, self.records = endpoint, records
+        self.readers, self.writers = ItemReaders(endpoint), ResultWriters(endpoint, records)
+        records.family.finished = self.readers.drop
         self.engine: Engine
         self.activity: Callable[[TaskCall, str], None] = lambda call, token: None
         self._pools = {
@@ -101,6 +105,10 @@ class Worker:
             self._pools["others"].submit(self._end_work, watched.call, watched.handle)
         elif calling is not None and (functions := self._functions(calling)) is not None:
             functions.interrupt(token)
+
+    def opened(self, map_run: str) -> Spool:
+        """The items of a distributed Map that were read."""
+        return self.readers.opened(map_run)
 
     def close(self) -> None:
         """Make no more calls; work that runs is found again at the next start."""
@@ -163,6 +171,10 @@ class Worker:
     def _begin(self, call: TaskCall, token: str) -> None:
         if call.kind == "activity":
             self.activity(call, token)
+            return
+        if call.kind in ("reader", "writer"):
+            done = self.readers.read(call) if call.kind == "reader" else self.writers.write(call)
+            self.succeed(call, token, done)
             return
         self.engine.task_started(token)
         work = self._work(call)
