@@ -373,15 +373,18 @@ def test_batches_are_counted_by_item(sfn: Any) -> None:
     assert counts == [1, 2]
 
 
-def test_express_children_are_not_stored(sfn: Any) -> None:
+def test_express_children_are_described_and_keep_no_history(sfn: Any) -> None:
     inner = {"Say": {"Type": "Pass", "Parameters": {"id.$": "$$.Execution.Id"}, "End": True}}
     execution = start(sfn, each(inner, kind="EXPRESS", Label="quick"), [1, 2])
     first, _ = json.loads(ended(sfn, execution)["output"])
     assert ":express:" in first["id"] and "/quick:" in first["id"]
     (run,) = sfn.list_map_runs(executionArn=execution)["mapRuns"]
     assert sfn.describe_map_run(mapRunArn=run["mapRunArn"])["executionCounts"]["succeeded"] == 2
-    assert refusal(sfn.describe_execution, executionArn=first["id"]) == "InvalidArn"
-    assert refusal(sfn.list_executions, mapRunArn=run["mapRunArn"]) == "StateMachineTypeNotSupported"
+    seen = sfn.describe_execution(executionArn=first["id"])
+    assert (seen["status"], seen["mapRunArn"], json.loads(seen["output"])) == ("SUCCEEDED", run["mapRunArn"], first)
+    assert len(sfn.list_executions(mapRunArn=run["mapRunArn"])["executions"]) == 2
+    for call in (sfn.get_execution_history, sfn.stop_execution, sfn.describe_state_machine_for_execution):
+        assert refusal(call, executionArn=first["id"]) == "InvalidArn"
 
 
 def test_nested_map_runs(sfn: Any) -> None:

@@ -1,8 +1,8 @@
 """Map Runs and their child executions in SQLite: what the engine's Store door asks of them, and their counts.
 
 A child is a row of `states_executions` like any other, with the Map Run, its index in it and its items besides; its
-events are rows like any other, too. So DescribeMapRun counts rows and cannot be wrong. Express children have a row
-while they are needed, and no events. Numbers of children are negative, for they are given here: rows are queued, and
+events are rows like any other, too. So DescribeMapRun counts rows and cannot be wrong. Express children have a row (AWS
+describes them, too) and no events. Numbers of children are negative, for they are given here: rows are queued, and
 nobody waits for SQLite to number them.
 """
 
@@ -57,7 +57,6 @@ _AGAIN = (
     "UPDATE states_executions SET status = ?, started = ?, stopped = ?, output = ?, error = ?, cause = ?, redrives = ?,"
     " redriven = ?, round = ? WHERE n = ?"
 )
-_END_EXPRESS = "UPDATE states_executions SET input = '', output = NULL WHERE map_run = ?"
 
 Counts = dict[str, tuple[int, int]]
 """By status: executions, and items in them."""
@@ -112,8 +111,6 @@ class Children:
             statements.append((_PUT_MAP_RUN, values))
             if row.status == "SUCCEEDED":
                 self._finished.append(row.arn)
-            if row.express and row.status == "SUCCEEDED":  # an Express execution leaves nothing behind
-                statements.append((_END_EXPRESS, (known.id,)))
         statements += [
             (_PUT_CHILD, self._values(self.number(), execution, birth, "PENDING"))
             for execution, birth in batch.births or ()

@@ -304,12 +304,14 @@ class Executions:
 
     # Looking and stopping -------------------------------------------------------------------------------------------
 
-    def row(self, arn: str) -> sqlite3.Row:
-        """An execution's row. Raises InvalidArn (for Express executions, too, but for those that a Map Run started),
-        ExecutionDoesNotExist."""
+    def row(self, arn: str, *, express: bool = False) -> sqlite3.Row:
+        """An execution's row. Raises ExecutionDoesNotExist, InvalidArn: for Express executions, too. `express`: but for
+        those that a Map Run started."""
         arns.check_execution(arn)
         if "/" in arn:  # a child of a Map Run: its row comes with its first events
             self.store.flush()
+        if arns.is_express(arn) and not express:
+            raise arns.not_for_express()
         row = self.store.one("SELECT * FROM states_executions WHERE arn = ? AND status != 'PENDING'", (arn,))
         if row is None:
             if arns.is_express(arn):
@@ -335,7 +337,7 @@ class Executions:
             self.engine.stop(row["arn"], None, None)
 
     def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        row = self.row(params["executionArn"])
+        row = self.row(params["executionArn"], express=True)
         answer: dict[str, Any] = {
             "executionArn": row["arn"],
             "stateMachineArn": row["machine"],

@@ -151,9 +151,6 @@ class MapRuns:
         if params.get("stateMachineArn"):
             raise _refused("Must provide a StateMachine ARN or a MapRun ARN, but not both")
         run = self.row(params["mapRunArn"])
-        if run["express"]:
-            message = "This operation is not supported by this type of state machine"
-            raise AwsError("StateMachineTypeNotSupported", message)
         where, values = "", [run["id"]]
         if params.get("redriveFilter"):
             where += " AND e.redrives > 0" if params["redriveFilter"] == "REDRIVEN" else " AND e.redrives = 0"
