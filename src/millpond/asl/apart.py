@@ -32,6 +32,7 @@ MEMORY: Final = 1 << 30  # bytes of address space
 LONGEST_RESULT = 16 << 20  # characters of JSON text; a state's payload may have 262,144 bytes
 DEPTH = 10_000
 _STACK = 256 << 20  # bytes; 10,000 levels need about half
+_READY = b"ready\n"
 _IDLE = 2  # workers kept for the next expression
 
 TAKES_LONG = "U1001: Expression evaluation timeout: Check for infinite loop"
@@ -96,10 +97,16 @@ class _Worker:
             env=environment,
             start_new_session=True,
         )
+        self._is_ready = False
 
     def ask(self, line: bytes) -> bytes:
-        """The answer to one request. Raises Died."""
+        """The answer to one request. Raises Died, OSError where it cannot even start."""
         to, back = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        if not self._is_ready:
+            if back.readline() != _READY:
+                self.close()
+                raise OSError(f"the process for expressions ended with {self._process.returncode} before it began")
+            self._is_ready = True
         try:
             to.write(line)
             to.flush()
@@ -203,7 +210,9 @@ def serve() -> None:
     """The worker: answers until its input closes. Recursion needs a large stack, so the work is a thread's."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.stack_size(_STACK)
     thread = threading.Thread(target=_serve)
@@ -216,6 +225,8 @@ def _serve() -> None:
 
     jsonata.DEPTH = DEPTH
     sys.setrecursionlimit(5_000)
+    sys.stdout.buffer.write(_READY)
+    sys.stdout.buffer.flush()
     for line in sys.stdin.buffer:
         request = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)

@@ -465,41 +465,46 @@ _LIMITED_MATCH = """(
 
 
 def _parse(values: list[Json], scope: Scope) -> Json:
-    if not values or not isinstance(values[0], str):
-        raise ValueError("Argument 1 of function $parse must be a string")
     try:
-        return parse_json(values[0])
+        return parse_json(cast("str", values[0]))
     except (ValueError, RecursionError):
         raise ValueError(f"Unable to parse the string as JSON: {values[0]}") from None
 
 
 def _random(values: list[Json], scope: Scope) -> Json:
     """A number in [0, 1); the same seed gives the same number."""
-    if values and values[0] is not None:
-        seed = values[0]
-        if isinstance(seed, bool) or not isinstance(seed, int | float):
-            raise ValueError("Argument 1 of function $random must be a number")
-        return intrinsics.java_double(int(seed))
-    return scope.random()
+    return intrinsics.java_double(int(cast("float", values[0]))) if values else scope.random()
 
 
-def _wrapped(name: str, arity: int) -> Callable[[list[Json], Scope], Json]:
-    """An intrinsic function under its JSONata name."""
-    run = intrinsics.FUNCTIONS[name].run
+_KINDS: Mapping[str, Callable[[Json], bool]] = {
+    "a": lambda value: isinstance(value, list),
+    "n": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "s": lambda value: isinstance(value, str),
+}
+
+
+def _signed(name: str, kinds: str, run: Callable[[list[Json], Scope], Json]) -> Callable[[list[Json], Scope], Json]:
+    """A function that checks its arguments as JSONata's own do: `kinds` has one letter for each, `?` for optional."""
+    wanted = kinds.rstrip("?")
+    least = len(wanted) - (kinds != wanted)
 
     def call(values: list[Json], scope: Scope) -> Json:
-        if len(values) < arity:
-            raise ValueError(f"{arity} arguments are required but {len(values)} were given")
-        return run(values[:arity], scope)
+        fitting = next((n for n, kind in enumerate(wanted) if n >= len(values) or not _KINDS[kind](values[n])), None)
+        wrong = fitting if fitting is not None and (fitting < len(values) or fitting < least) else None
+        if wrong is None and len(values) > len(wanted):
+            wrong = len(wanted)
+        if wrong is not None:
+            raise ValueError(f'T0410: Argument {wrong + 1} of function "{name}" does not match function signature')
+        return run(values, scope)
 
     return call
 
 
 FUNCTIONS: Mapping[str, Callable[[list[Json], Scope], Json]] = {
-    "partition": _wrapped("ArrayPartition", 2),
-    "range": _wrapped("ArrayRange", 3),
-    "hash": _wrapped("Hash", 2),
-    "random": _random,
-    "uuid": lambda values, scope: str(uuid.uuid4()),
-    "parse": _parse,
+    "partition": _signed("partition", "an", intrinsics.FUNCTIONS["ArrayPartition"].run),
+    "range": _signed("range", "nnn", intrinsics.FUNCTIONS["ArrayRange"].run),
+    "hash": _signed("hash", "ss", intrinsics.FUNCTIONS["Hash"].run),
+    "random": _signed("random", "n?", _random),
+    "uuid": _signed("uuid", "", lambda values, scope: str(uuid.uuid4())),
+    "parse": _signed("parse", "s", _parse),
 }

@@ -17,7 +17,7 @@ from millpond.asl.paths import Compiled, PathNotFound, Scope
 from millpond.engine.failure import runtime
 
 Predicate = Callable[[Scope], bool]
-_Key = Callable[[Json], "float | str | bool | datetime | None"]
+_Key = Callable[[Json], "float | str | bool | tuple[datetime, str] | None"]
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d)(:\d\d)?(?:(?<=:\d\d)\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 
@@ -51,11 +51,21 @@ def _boolean(value: Json) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _instant(value: Json) -> tuple[datetime, str] | None:
+    """A timestamp with all digits of its fraction, of which a datetime keeps six."""
+    moment = parse_timestamp(value)
+    if moment is None:
+        return None
+    found = _TIMESTAMP.fullmatch(str(value))
+    fraction = found[4] if found is not None else None
+    return moment.replace(microsecond=0), (fraction or "").ljust(9, "0")
+
+
 KEYS: Mapping[str, _Key] = {
     "Numeric": _number,
     "String": _string,
     "Boolean": _boolean,
-    "Timestamp": parse_timestamp,
+    "Timestamp": _instant,
 }
 
 _Compare = Callable[..., bool]  # of two keys of one kind
