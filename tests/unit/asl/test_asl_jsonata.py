@@ -131,6 +131,13 @@ def test_what_the_library_cannot_take(wild: str) -> None:
     assert jsonata.expression("{% $states.input.big %}", "Output")(scope) == 10**30
 
 
+def test_a_worker_that_cannot_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_pool", apart._Pool())
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(paths.EvaluationError, match="the process for expressions ended with 1 before it began"):
+        run("{% ($w := 1; $w) %}")
+
+
 def test_random_numbers_come_from_the_scope() -> None:
     class Scope(paths.Values):
         def random(self) -> float:
