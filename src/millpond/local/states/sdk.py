@@ -196,7 +196,7 @@ class _Reader:
         self.wrong += [
             f'The field "{member(name, self.style)}" is required but was missing'
             for name in shape.required_members
-            if name not in converted
+            if name not in converted and not shape.members[name].metadata.get("idempotencyToken")
         ]
         return converted
 

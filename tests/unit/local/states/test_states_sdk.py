@@ -117,6 +117,11 @@ def test_every_wrong_field_is_named() -> None:
     )
 
 
+def test_tokens_that_the_sdk_makes_are_not_asked_for() -> None:
+    given = {"ApplicationId": "a", "ExecutionRoleArn": "arn:aws:iam::000000000000:role/r"}
+    assert "clientToken" not in convert("emr-serverless", "startJobRun", given)
+
+
 def test_answers() -> None:
     operation = sdk.operation_named("stepfunctions", "describeExecution")
     assert operation is not None

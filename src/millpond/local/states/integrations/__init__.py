@@ -5,17 +5,19 @@ answer in ASL's form; for `.sync` the `watch` of the row in WORK says how the wo
 `endpoint.client`, so whatever stands behind (ours, moto's, AWS's) is the same to a flow. What AWS has and we do not
 carry fails the state with `<Service>.NotImplementedException`: nothing succeeds without being done.
 
-`calls` is one API call, `errors` its failures; `functions`, `jobs`, `nested`, `messages` and `web` are the services.
-Sources: AWS Step Functions Developer Guide, one page an integration; outputs as those pages print them.
+`calls` is one API call, `errors` its failures; `functions`, `jobs`, `nested`, `messages`, `web` are the services,
+`absent` what nobody carries. Sources: AWS Step Functions Developer Guide, one page an integration; outputs as those
+pages print them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from millpond.local.states import sdk
-from millpond.local.states.integrations import calls, errors, functions, jobs, messages, nested, web
+from millpond.local.states.integrations import absent, calls, errors, functions, jobs, messages, nested, web
 from millpond.local.states.integrations.calls import Api, BadArguments, Done, Failure, Handle, Work
 
 if TYPE_CHECKING:
@@ -55,8 +57,14 @@ NAMED: Mapping[str, str] = {
     "emr-containers": "emr-containers",
     "emr-serverless": "emr-serverless",
     "mediaconvert": "mediaconvert",
+    "elasticmapreduce": "emr",
+    "eks": "eks",
+    "bedrock": "bedrock",
 }
 """Those that are API calls at all: their arguments are checked even where nobody is there to do the work."""
+
+ACTIONS: Mapping[str, str] = {"elasticmapreduce:createCluster": "runJobFlow"}
+"""Actions that their API calls otherwise."""
 
 SHAPING: Mapping[str, Callable[[Any], Any]] = {
     "sns:publish": messages.message,
@@ -70,6 +78,7 @@ OWN_CHECKS: Mapping[str, Callable[[Any], None]] = {
     "lambda:invoke": functions.check,
     "http:invoke": web.check,
     "apigateway:invoke": web.check_gateway,
+    **{action: partial(absent.check, action) for action in absent.FORMS},
 }
 """Integrations whose arguments are not those of an API: what raises BadArguments."""
 
@@ -135,8 +144,11 @@ def _target(call: TaskCall) -> Api | None:
     """The operation behind a task; None where it is none of AWS's API (http:invoke, eks:call, EMR's own forms)."""
     if call.service.startswith("aws-sdk:"):
         return calls.api(call.service.removeprefix("aws-sdk:"), _action(call), style="sdk")
+    if _key(call) in OWN_CHECKS:
+        return None
     named = NAMED.get(call.service)
-    return calls.api(call.service, _action(call), style="optimised", named=named) if named else None
+    action = ACTIONS.get(_key(call), _action(call))
+    return calls.api(call.service, action, style="optimised", named=named) if named else None
 
 
 def not_carried(call: TaskCall) -> Failure:
