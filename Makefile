@@ -1,6 +1,7 @@
 # make demo    set everything up, then run examples/customer_segmentation on the local AWS
 # make test    set everything up, then run the tests
 # make bench   print what we measure beside a peer (ONLY=states,glue,... for some of it)
+# make reliability   measure what docs/reliability.md says: kills, full disks, random programs (half an hour)
 # make check   lint, types, layers
 # make clean   stop the demo and forget its data; make distclean also removes the environments
 
@@ -11,7 +12,7 @@ DEMO := examples/customer_segmentation
 GLUE := 5.1
 export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
 
-.PHONY: help demo test quick check bench setup runtime clean distclean
+.PHONY: help demo test quick check bench reliability setup runtime clean distclean
 help:
 	@sed -n 's/^# //p' Makefile
 
@@ -43,6 +44,12 @@ check: setup
 
 bench: runtime
 	$(BIN)/python bench/run.py $(ONLY)
+
+reliability: runtime
+	rm -f docs/reliability.jsonl
+	MILLPOND_RELIABILITY=full MILLPOND_RELIABILITY_PROGRAMS=10000 MILLPOND_RELIABILITY_RESULTS=$(CURDIR)/docs/reliability.jsonl \
+		$(BIN)/python -m pytest tests/reliability $(ARGS)
+	$(BIN)/python docs/generate_reliability.py
 
 clean:
 	-@test -x $(BIN)/millpond && $(BIN)/millpond reset --yes --data $(DEMO)/.millpond

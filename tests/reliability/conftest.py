@@ -1,7 +1,8 @@
 """The rows of docs/reliability.md: one test file each, named after its id, and what they measured.
 
 A test says its figures with `figures(kills=25, ...)`. With MILLPOND_RELIABILITY_RESULTS=FILE each row's tests, their
-outcome and figures are appended to FILE, a JSON line a test; `docs/generate_reliability.py` makes the page of them.
+outcome and figures are appended to FILE, a JSON line a test; `docs/generate_reliability.py` makes the page of them
+(`make reliability` does both).
 MILLPOND_RELIABILITY=full runs the whole profiles (25 kills, 10,000 programs, a million events), which take minutes.
 """
 
@@ -42,15 +43,16 @@ def full() -> bool:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
-    file, row = os.environ.get(RESULTS), item.path.stem.split("_")[1]
+    file, row = os.environ.get(RESULTS), item.path.stem.split("_")[1]  # r01
     report = outcome.get_result()  # type: ignore[attr-defined]
     if file is None or (report.when != "call" and report.passed) or Path(__file__).parent not in item.path.parents:
         return
     line = {
-        "row": row.upper().lstrip("0"),
+        "row": f"{row[0].upper()}{int(row[1:])}",
         "test": item.name,
         "outcome": report.outcome,
         "profile": "full" if os.environ.get("MILLPOND_RELIABILITY") == "full" else "ci",
+        "cores": os.cpu_count(),
         "seconds": round(report.duration, 1),
         "figures": item.stash.get(_figures, {}),
     }

@@ -59,6 +59,7 @@ def history_hash(store: FusedStore, start: Start) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_r03(monkeypatch: pytest.MonkeyPatch, figures: Callable[..., None]) -> None:
     monkeypatch.setattr(loop, "SLICE", 2)
     found: Counter[str] = Counter()

@@ -304,6 +304,8 @@ class Store:
         Raises sqlite3.IntegrityError where a row with that key is there, StoreUnavailable as `write` does.
         """
         with self._turn() as deadline:
+            if self._inside:  # the outer block's transaction: its failures are that block's
+                return self._db.execute(sql, parameters).lastrowid or 0
             return self._patiently(sql, parameters, deadline)
 
     def _begin(self, deadline: float) -> None:
