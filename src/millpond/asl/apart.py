@@ -57,8 +57,8 @@ _WILD_NAMES = frozenset(
     )
 )
 _LONGEST_TAME = 2_000
-_CALLS = re.compile(r"\$([A-Za-z_]\w*)?\s*\(")
-_NAMES = re.compile(r"\$([A-Za-z_]\w*)")
+_CALLS = re.compile(r"\$([^\W\d]\w*)?\s*\(")
+_NAMES = re.compile(r"\$([^\W\d]\w*)")
 _SMALL_RANGE = re.compile(r"\[\s*\d{1,4}\s*\.\.\s*\d{1,4}\s*\]")
 _FUNCTION = re.compile(r"(?<![\w$])function\s*\(|λ")
 _ARGUMENT = re.compile(r"(?:,|\$(?:map|filter|each|sift|single|sort)\s*\()\s*(?:function\s*\(|λ)")

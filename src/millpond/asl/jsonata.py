@@ -140,8 +140,8 @@ _Evaluate = Callable[[Scope], "Json | Undefined"]
 
 # ---------------------------------------------------------------------------------------------------------- plain paths
 
-_PLAIN = re.compile(r"\$([A-Za-z_]\w*)((?:\.(?:[A-Za-z_]\w*|`[^`]+`))*)")
-_NAME = re.compile(r"\.(?:([A-Za-z_]\w*)|`([^`]+)`)")
+_PLAIN = re.compile(r"\$([^\W\d]\w*)((?:\.(?:[^\W\d]\w*|`[^`]+`))*)")
+_NAME = re.compile(r"\.(?:([^\W\d]\w*)|`([^`]+)`)")
 _KEYWORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})
 _MEMBERS: Mapping[str, Callable[[Scope], object]] = {
     "input": lambda scope: scope.input,
@@ -188,9 +188,9 @@ def _off_the_path(text: str, value: object, scope: Scope) -> Json | Undefined:
 
 # ---------------------------------------------------------------------------------------------------------- the library
 
-_ANY_VARIABLE = re.compile(r"\$([A-Za-z_]\w*)")
-_STATES = re.compile(r"\$states\b(?:\s*\.\s*([A-Za-z_]\w*))?")
-_INPUT = re.compile(r"\$states\s*\.\s*input\b(?:\s*\.\s*([A-Za-z_]\w*))?")
+_ANY_VARIABLE = re.compile(r"\$([^\W\d]\w*)")
+_STATES = re.compile(r"\$states\b(?:\s*\.\s*([^\W\d]\w*))?")
+_INPUT = re.compile(r"\$states\s*\.\s*input\b(?:\s*\.\s*([^\W\d]\w*))?")
 
 
 @functools.lru_cache(maxsize=4096)
