@@ -25,24 +25,6 @@ from millpond.local import models
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
-# ASL's service -> botocore's, where dropping the hyphens of botocore's name does not give it.
-SERVICES: Mapping[str, str] = {
-    "cloudwatchlogs": "logs",
-    "eventbridge": "events",
-    "sfn": "stepfunctions",
-    "elasticloadbalancing": "elb",
-    "elasticloadbalancingv2": "elbv2",
-    "databasemigration": "dms",
-    "costexplorer": "ce",
-    "costandusagereport": "cur",
-    "elasticsearch": "es",
-    "cognitoidentityprovider": "cognito-idp",
-    "redshiftdata": "redshift-data",
-    "rdsdata": "rds-data",
-    "iotdataplane": "iot-data",
-    "applicationautoscaling": "application-autoscaling",
-    "systemsmanager": "ssm",
-}
 Style = Literal["sdk", "optimised"]
 
 # Members that the Java SDK v2 names by hand.
@@ -79,14 +61,15 @@ class ParameterError(Exception):
 @functools.cache
 def service_named(name: str) -> str | None:
     """botocore's name of a service that ASL calls `name`, or None: `sfn` -> `stepfunctions`."""
-    if name in SERVICES:
-        return SERVICES[name]
     return _by_service_id().get(name)
 
 
 @functools.cache
 def _by_service_id() -> Mapping[str, str]:
-    """Service ids (spaces and hyphens removed, lower case) and botocore names, read from the head of each model."""
+    """ASL's names of services (the Java SDK's packages) and botocore's, read from the head of each model.
+
+    The names that botocore has for itself (`logs`, `stepfunctions`) are none of ASL's: AWS refuses them.
+    """
     import botocore
 
     found: dict[str, str] = {}
@@ -95,10 +78,14 @@ def _by_service_id() -> Mapping[str, str]:
         service = model.parts[-3]
         with gzip.open(model) as file:
             named = pattern.search(file.read(4096))
-        found[service.replace("-", "")] = service
-        if named:
-            found[re.sub(r"[\s-]", "", named[1].decode()).lower()] = service
+        identity = named[1].decode() if named else service
+        found[re.sub(r"[\s-]", "", short_id(identity)).lower()] = service
     return found
+
+
+def short_id(service_id: str) -> str:
+    """A service id as the Java SDK uses it: `Database Migration Service` -> `Database Migration`."""
+    return re.sub(r"\s+Service$", "", service_id)
 
 
 def operation_named(service: str, action: str) -> OperationModel | None:

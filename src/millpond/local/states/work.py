@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from millpond.local.service import acting_for
@@ -39,6 +39,9 @@ CALLBACK_PATIENCE = 1.0
 """Seconds that a callback waits for its task's call to return, so that the history tells of the call first."""
 FIRST_POLL = 0.1
 SLOWEST_POLL = 0.5
+SLOWEST_NUDGED_POLL = 10.0
+"""Of nested executions, whose end is told: looking is only for what a kill between two steps may have swallowed."""
+
 POLLERS = 2
 FAILED_POLLS = 20
 """Polls that may fail in a row (the service behind may be restarting) before the task does."""
@@ -75,6 +78,7 @@ class Worker:
         self._due = threading.Condition()
         self._watched: list[_Watched] = []
         self._live: dict[str, _Watched] = {}
+        self._parents: dict[str, str] = {}  # ARN of a nested execution -> the token that waits for it
         self._calling: dict[str, TaskCall] = {}
         self._stopped: set[str] = set()
         self._afterwards: dict[str, Callable[[], None]] = {}
@@ -290,20 +294,24 @@ class Worker:
         with self._due:
             if token not in self._stopped:
                 self._live[token] = watched
+                if nested := handle.get("ExecutionArn"):
+                    self._parents[nested] = token
                 heapq.heappush(self._watched, watched)
                 self._due.notify()
                 return
         self._end_work(call, handle)  # it was stopped while its call was on the way
 
     def nudge(self, execution: str) -> None:
-        """A nested execution ended: look at once."""
+        """An execution ended: look at once where a task waits for it."""
+        if execution not in self._parents:
+            return
         with self._due:
-            for watched in self._live.values():
-                if watched.handle.get("ExecutionArn") == execution:
-                    watched.due = 0.0
-                    heapq.heapify(self._watched)
-                    self._due.notify()
-                    return
+            token = self._parents.pop(execution, "")
+            watched = self._live.get(token)
+            if watched is not None:
+                self._live[token] = soon = replace(watched, due=0.0)  # the old entry counts no more
+                heapq.heappush(self._watched, soon)
+                self._due.notify()
 
     def _poll(self) -> None:
         while True:
@@ -319,7 +327,8 @@ class Worker:
                 with self._due:
                     self._live.pop(watched.token, None)
                 continue
-            watched.interval = min(watched.interval * 1.3, SLOWEST_POLL)
+            slowest = SLOWEST_NUDGED_POLL if "ExecutionArn" in watched.handle else SLOWEST_POLL
+            watched.interval = min(watched.interval * 1.3, slowest)
             watched.due = time.monotonic() + watched.interval
             with self._due:
                 heapq.heappush(self._watched, watched)

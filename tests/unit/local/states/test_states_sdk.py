@@ -22,7 +22,17 @@ NAMED = {
     "elasticloadbalancingv2": "elbv2",
     "emrserverless": "emr-serverless",
     "s3": "s3",
+    "config": "config",
+    "costandusagereport": "cur",
+    "costexplorer": "ce",
+    "directory": "ds",
+    "elasticsearch": "es",
+    "lexruntime": "lex-runtime",
+    "rdsdata": "rds-data",
     "nope": None,
+    "logs": None,
+    "stepfunctions": None,
+    "dms": None,
 }
 
 
@@ -47,6 +57,8 @@ JAVA = {
     "xray": "XRay",
     "iot1click-projects": "Iot1ClickProjects",
     "acm-pca": "AcmPca",
+    "dms": "DatabaseMigration",
+    "es": "Elasticsearch",
 }
 """AWS Step Functions Developer Guide, "Supported AWS SDK integrations": exception prefixes."""
 

@@ -141,7 +141,7 @@ def v1_class(shape: str) -> str:
 def java_name(service: str) -> str:
     """A botocore service's name in SDK errors: `DynamoDb`, `Sfn`, `CloudWatchLogs`."""
     described = models.model(service)
-    return sdk.java(described.metadata.get("serviceId", service) if described else service)
+    return sdk.java(sdk.short_id(described.metadata.get("serviceId", service)) if described else service)
 
 
 def prefix(service: str, name: str, style: sdk.Style) -> str:
