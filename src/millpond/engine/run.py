@@ -122,7 +122,7 @@ class Engine:
         self._closing = False
         self._programs: OrderedDict[int, tuple[Machine, Program]] = OrderedDict()
         self.map_runs: dict[str, Spread] = {}  # those at work, by ARN
-        self._pumps: deque[Spread] = deque()  # those that may go on
+        self._pumps: list[Spread] = []  # those that may go on
 
     # ------------------------------------------------------------------------------------- from outside, any thread
 
@@ -237,10 +237,8 @@ class Engine:
         lost, and the next round tries again."""
         if self._outgoing or self._durable:
             self._flush()
-        for _ in range(len(self._pumps)):  # first, so that the store has all that they look back at
-            waiting = self._pumps.popleft()
-            waiting.queued = False
-            self._guarded(waiting.frame.run, partial(spread.pump, self, waiting))
+        if self._pumps:
+            self._pump()
         while self._inbox:
             self._inbox.popleft()()
         self._fire_timers()
@@ -252,6 +250,14 @@ class Engine:
             return bool(self._ready or self._inbox or self._pumps)
         self._flush()
         return True
+
+    def _pump(self) -> None:
+        """Let Map Runs go on: first in the round, and outer ones first, so that the store has all the ends of children
+        that they look back at."""
+        due, self._pumps = sorted(self._pumps, key=lambda waiting: waiting.frame.run.depth), []
+        for waiting in due:
+            waiting.queued = False
+            self._guarded(waiting.frame.run, partial(spread.pump, self, waiting))
 
     def _slice(self, run: Run) -> None:
         ready = run.ready

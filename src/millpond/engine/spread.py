@@ -85,9 +85,11 @@ class Spread:
         "label",
         "limit",
         "live",
+        "machine",
         "next",
         "percent",
         "plan",
+        "prefix",
         "queued",
         "reads",
         "redriven",
@@ -105,6 +107,10 @@ class Spread:
         assert frame.node.plan is not None
         self.frame, self.key, self.arn, self.label, self.started = frame, key, arn, label, started
         self.plan: Plan = frame.node.plan
+        root = frame.run.start.machine_arn.partition("/")[0]  # a nested Map's children are the machine's, too
+        self.machine = f"{root}/{label}"
+        kind = "express" if self.plan.express else "execution"
+        self.prefix = self.machine.replace(":stateMachine:", f":{kind}:", 1)
         self.given: Json = None
         self.batch: Numbers | None = None
         self.writer: Numbers | None = None
@@ -211,7 +217,7 @@ def _open(frame: Frame, key: int, work: Distribute) -> Spread:
     plan, run = frame.node.plan, frame.run
     assert plan is not None
     label = plan.label or str(_uuid(run, key, "label"))
-    machine = run.start.machine_arn.partition("/")[0]  # a nested Map's children are the machine's, too
+    machine = run.start.machine_arn.partition("/")[0]
     arn = f"{machine.replace(':stateMachine:', ':mapRun:', 1)}/{label}:{_uuid(run, key, 'run')}"
     spread = Spread(frame, key, arn=arn, label=label, started=0.0)
     spread.given, spread.batch, spread.writer = work.given, work.batch, work.writer
@@ -333,7 +339,7 @@ def _birth(spread: Spread, index: int, first: int, items: int, text: str, now: f
         first=first,
         items=items,
         name=str(_uuid(spread.frame.run, spread.key, f"{index}|{spread.redrives if spread.plan.express else 0}")),
-        machine_arn=f"{start.machine_arn.partition('/')[0]}/{spread.label}",
+        machine_arn=spread.machine,
         role=start.role,
         secret=start.secret,
         input=text,
@@ -345,11 +351,9 @@ def _birth(spread: Spread, index: int, first: int, items: int, text: str, now: f
 
 def execution_arn(spread: Spread, name: str) -> str:
     """The ARN of a child."""
-    machine = f"{spread.frame.run.start.machine_arn.partition('/')[0]}/{spread.label}"
     if not spread.plan.express:
-        return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
-    unique = uuid.uuid5(uuid.NAMESPACE_URL, name)
-    return f"{machine.replace(':stateMachine:', ':express:', 1)}:{name}:{unique}"
+        return f"{spread.prefix}:{name}"
+    return f"{spread.prefix}:{name}:{uuid.uuid5(uuid.NAMESPACE_URL, name)}"
 
 
 def _begin_child(engine: Engine, spread: Spread, arn: str, birth: Birth, value: Json) -> None:
