@@ -183,3 +183,67 @@ def test_started_is_kept(process: Process) -> None:
     process.up()
     assert [ended(process, execution)["output"] for execution in executions] == [str(i) for i in range(50)]
     check_history(process.client("stepfunctions"), executions[-1])
+
+
+MAPPED = 4_000
+KILLS = 3
+
+
+@pytest.mark.slow
+def test_a_map_run_goes_on_where_it_was(process: Process) -> None:
+    """Children that had ended keep their rows and histories; counters and results are whole; items are read once."""
+    s3 = process.client("s3")
+    s3.create_bucket(Bucket="mapped")
+    s3.put_object(Bucket="mapped", Key="in.csv", Body="n\n" + "".join(f"{n}\n" for n in range(MAPPED)))
+    each = {
+        "Type": "Map",
+        "Label": "each",
+        "MaxConcurrency": 40,
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"},
+            "Parameters": {"Bucket": "mapped", "Key": "in.csv"},
+        },
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "One",
+            "States": {
+                "One": {"Type": "Pass", "Next": "Two"},
+                "Two": {"Type": "Wait", "Seconds": 0, "Next": "Three"},
+                "Three": {"Type": "Pass", "End": True},
+            },
+        },
+        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "mapped"}},
+        "End": True,
+    }
+    machine = create(process, "mapped", {"Each": each})
+    execution = process.client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"]
+    finished: dict[str, Any] = {}
+    for _ in range(KILLS):
+        sfn, deadline = process.client("stepfunctions"), time.monotonic() + 30
+        before = len(finished)
+        while len(finished) < before + 100 and sfn.describe_execution(executionArn=execution)["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            for run in sfn.list_map_runs(executionArn=execution)["mapRuns"]:
+                done = sfn.list_executions(mapRunArn=run["mapRunArn"], statusFilter="SUCCEEDED", maxResults=500)
+                finished |= {child["executionArn"]: child["stopDate"] for child in done["executions"]}
+        process.client("s3").put_object(Bucket="mapped", Key="in.csv", Body="n\nanother\n")  # it was read already
+        process.kill()
+        process.up()
+    shown = json.loads(ended(process, execution)["output"])
+    sfn, s3 = process.client("stepfunctions"), process.client("s3")
+    exact = {"pending": 0, "running": 0, "succeeded": MAPPED, "failed": 0, "timedOut": 0, "aborted": 0, "total": MAPPED}
+    exact |= {"resultsWritten": MAPPED, "failuresNotRedrivable": 0, "pendingRedrive": 0}
+    run = sfn.describe_map_run(mapRunArn=shown["MapRunArn"])
+    assert run["itemCounts"] == run["executionCounts"] == exact
+    pages = sfn.get_paginator("list_executions").paginate(mapRunArn=shown["MapRunArn"], maxResults=1000)
+    children = {child["executionArn"]: child["stopDate"] for page in pages for child in page["executions"]}
+    assert len(finished) >= 100 and finished.items() <= children.items()
+    assert len(children) == MAPPED
+    events = sfn.get_execution_history(executionArn=next(iter(finished)))["events"]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    place = shown["ResultWriterDetails"]
+    manifest = json.loads(s3.get_object(Bucket="mapped", Key=place["Key"])["Body"].read())
+    (file,) = manifest["ResultFiles"]["SUCCEEDED"]
+    results = json.loads(s3.get_object(Bucket="mapped", Key=file["Key"])["Body"].read())
+    assert sorted(int(json.loads(result["Output"])["n"]) for result in results) == list(range(MAPPED))
