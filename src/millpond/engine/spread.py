@@ -323,7 +323,7 @@ def _start_some(engine: Engine, spread: Spread) -> int:
 
 def _bear(engine: Engine, spread: Spread) -> None:
     """The next child begins."""
-    value, text, items = _next_input(spread)
+    value, text, items = next_input(spread)
     birth = _birth(spread, spread.next, spread.cursor, items, text, engine.clock.now())
     spread.next += 1
     spread.cursor += items
@@ -384,7 +384,7 @@ def _start_of(spread: Spread, arn: str, birth: Birth, value: Json) -> Start:
     )
 
 
-def _next_input(spread: Spread) -> tuple[Json, str, int]:
+def next_input(spread: Spread) -> tuple[Json, str, int]:
     """The next child's input, as value and text, and how many items are in it."""
     if spread.plan.batched:
         return _next_batch(spread)
@@ -565,7 +565,7 @@ def _put_down(engine: Engine, spread: Spread) -> None:
     births: list[tuple[str, Birth]] = []
     try:
         while spread.cursor < spread.total and len(births) < BIRTHS:
-            _, text, items = _next_input(spread)
+            _, text, items = next_input(spread)
             birth = _birth(spread, spread.next, spread.cursor, items, text, engine.clock.now())
             births.append((execution_arn(spread, birth.name), replace(birth, pending=True)))
             spread.next += 1

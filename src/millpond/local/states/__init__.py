@@ -3,9 +3,9 @@
 `machines` keeps definitions (with `configuration` and `versions`), `executions` starts and shows them, `map_runs` shows
 Map Runs, `tags` names them, `records` is the engine's store (`children`: of Map Runs), `work` makes its tasks happen
 (`integrations`, `sdk`; `items` and `results` for distributed Maps), `mocks` answers in its place, `callbacks` ends
-tasks from outside, `journal` logs, `trials` tests single states; `arns`, `paging`, `payloads`, `constraints` read
-requests. One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start`
-puts every running execution back.
+tasks from outside, `journal` logs, `trials` tests single states (`likeness` checks what it mocks); `arns`, `paging`,
+`payloads`, `constraints` read requests. One loop thread drives the engine; operations only send it messages and read
+the store. After a kill, `start` puts every running execution back.
 
 Tracing and customer keys are kept and shown, nothing more.
 """

@@ -65,7 +65,7 @@ class Machines:
     def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         name = arns.check_name(params["name"])
         kind = params.get("type") or "STANDARD"
-        _check_role(params["roleArn"])
+        check_role(params["roleArn"])
         _check_version_description(params)
         check_definition(params["definition"], kind)
         wanted = configuration.read(self.endpoint, params)
@@ -125,7 +125,7 @@ class Machines:
                 "specified",
             )
         if "roleArn" in params:
-            _check_role(params["roleArn"])
+            check_role(params["roleArn"])
         wanted = configuration.read(self.endpoint, params)
         row = self.row(arn)
         if "definition" in params:
@@ -399,7 +399,8 @@ def described(revision: sqlite3.Row, *, bare: bool = False) -> dict[str, Any]:
     return shown | ({"variableReferences": found} if found else {})
 
 
-def _check_role(arn: str) -> None:
+def check_role(arn: str) -> None:
+    """Raises InvalidArn."""
     if not _ROLE.fullmatch(arn):
         raise AwsError("InvalidArn", f"Invalid Role Arn: '{arn}'")
 

@@ -1,38 +1,43 @@
 """TestState: one state, alone, for real or with a mock.
 
-The engine's `probe` runs the state; here are the request's rules, the check of mocked results against the API's model,
-and the call of a Task without a mock, which is made for real, as on AWS. Refusals are worded as recorded
+The engine's `probe` runs the state; here are the request's rules and the call of a Task without a mock, which is made
+for real, as on AWS; `likeness` holds mocked results against the API's model. Refusals are worded as recorded
 (shared/cases/asl/validation_errors.json, 100 to 121); those that no recording shows follow the same pattern.
 
-**Limits**: `revealSecrets` changes nothing, as http:invoke is not carried; a Wait takes its time, at most five minutes.
+Sources: AWS API Reference, "TestState"; Developer Guide, "Testing state machines with TestState API".
+**Limit**: a Wait takes its time, at most five minutes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import random
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from millpond import asl
-from millpond.asl import check
+from millpond.asl import check, graph
+from millpond.asl.model import ABSENT, Absent
 from millpond.engine import Start
-from millpond.engine.failure import RUNTIME, TIMEOUT, TOLERANCE, StateFailed
+from millpond.engine.failure import RUNTIME, TIMEOUT, StateFailed
 from millpond.engine.node import Delay
-from millpond.engine.probe import Probed, Trial, probe
+from millpond.engine.probe import Parent, Probed, Trial, probe
+from millpond.engine.stages import TooManyFailures
 from millpond.engine.tasks import kind_of, pattern_of
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, integrations, machines, sdk, static
+from millpond.local.states import arns, formats, integrations, machines, payloads, sdk, static
+from millpond.local.states.integrations import connections, web
+from millpond.local.states.likeness import refused, result_of
 
 if TYPE_CHECKING:
-    from botocore.model import Shape
-
     from millpond.asl.model import Json, QueryLanguage, State
     from millpond.engine.doors import TaskCall
+    from millpond.errors import Diagnostic
 
 ALONE = "StateName"
 """What AWS calls a state that is tested without its machine."""
@@ -59,6 +64,40 @@ class _Clock:
         return random.random()
 
 
+class _Seen:
+    """An HTTP Task's exchange, as InspectionData shows it. What a connection adds is a secret, and left out of the
+    request unless it `reveals`; the answer is shown as it came."""
+
+    def __init__(self, reveals: bool) -> None:
+        self.reveals = reveals
+        self.exchange: dict[str, Json] = {}
+
+    def note(self, request: web.Request, response: web.Response) -> None:
+        protocol = request.url.partition(":")[0]
+        own = [pair for pair in request.headers.items() if pair != ("Content-Type", web.CONTENT_TYPE)]  # AWS's example
+        place = "/".join(request.url.split("/", 3)[:3])
+        sent: dict[str, Json] = {
+            "protocol": protocol,
+            "method": request.method,
+            "url": place + request.target,
+            "headers": _headers(own),
+        }
+        if request.body is not None:
+            sent["body"] = request.body.decode(errors="replace")
+        back: dict[str, Json] = {
+            "protocol": protocol,
+            "statusCode": str(response.status),
+            "statusMessage": response.reason,
+            "headers": _headers((name, ", ".join(values)) for name, values in response.headers.items()),
+            "body": response.body.decode(errors="replace"),
+        }
+        self.exchange = {"request": sent, "response": back}
+
+
+def _headers(pairs: Iterable[tuple[str, str]]) -> str:
+    return f"[{', '.join(f'{name}: {value}' for name, value in pairs)}]"
+
+
 class Trials:
     """See the module's docstring."""
 
@@ -76,22 +115,28 @@ class Trials:
     def test(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         mock: dict[str, Any] | None = params.get("mock")
         _check_mock(mock, params)
-        name, state, spoken = _definition(params)
+        if "roleArn" in params:
+            machines.check_role(params["roleArn"])
+        subject = _definition(params)
         configured: dict[str, Any] = params.get("stateConfiguration") or {}
         _check_configuration(params, mock, configured)
-        given = _input(params.get("input") or "{}")
-        result = _mocked(state, mock)
-        _check_runnable(state, mock, params.get("roleArn"))
+        given = _input(params.get("input", "{}"))
+        result = result_of(subject.state, mock)
+        _check_runnable(subject.state, mock, params.get("roleArn"))
         trial = Trial(
-            name=name,
-            state=state,
+            name=subject.name,
+            state=subject.state,
             start=self._start(given, params.get("roleArn")),
             clock=_Clock(),
-            spoken=spoken,
+            spoken=subject.spoken,
+            parents=subject.parents,
             variables=_object(params.get("variables"), "variables") or {},
             context=_object(params.get("context"), "context"),
             retries=configured.get("retrierRetryCount", 0),
+            failures=configured.get("mapIterationFailureCount", 0),
+            read=_read(subject.state, configured.get("mapItemReaderData")),
         )
+        seen = _Seen(bool(params.get("revealSecrets")))
 
         def perform(wanted: TaskCall | Delay | None) -> Json:
             if isinstance(wanted, Delay):
@@ -99,12 +144,19 @@ class Trials:
                 return None
             if mock is None:
                 assert wanted is not None
-                return self._call(wanted)
+                return self._call(wanted, seen)
             if "errorOutput" in mock:
-                raise _mocked_error(trial, mock["errorOutput"], configured.get("mapIterationFailureCount", 0))
+                raise StateFailed(mock["errorOutput"].get("error"), mock["errorOutput"].get("cause"))
             return result
 
-        return _answer(probe(trial, perform), params.get("inspectionLevel") or "INFO")
+        try:
+            probed = probe(trial, perform)
+        except TooManyFailures as why:
+            raise refused(f"MapIterationFailureCount exceeds the number of items of the Map: {why}") from None
+        level = params.get("inspectionLevel") or "INFO"
+        if level == "TRACE":
+            probed.stages.update(seen.exchange)
+        return _answer(probed, level)
 
     def _start(self, given: Json, role: str | None) -> Start:
         machine, name = f"m-{uuid.uuid4()}", str(uuid.uuid4())
@@ -129,10 +181,16 @@ class Trials:
             raise StateFailed(TIMEOUT, None)
         self._closing.wait(max(0.0, seconds / self.endpoint.clock.scale))
 
-    def _call(self, call: TaskCall) -> Json:
+    def _call(self, call: TaskCall, seen: _Seen) -> Json:
         try:
             if (why := integrations.check(call)) is not None:
                 raise StateFailed(RUNTIME, why, evaluated=True)
+            if call.service == "http":
+                arguments = cast("dict[str, Any]", call.arguments)
+                shown = None if seen.reveals else web.request_of(arguments, connections.Connection(), call.region)
+                return web.invoke(
+                    self.endpoint, arguments, lambda request, response: seen.note(shown or request, response)
+                )
             return cast("Json", integrations.begin(self.endpoint, call, call.arguments))
         except integrations.Failure as failure:
             raise StateFailed(failure.error, failure.cause) from None
@@ -141,41 +199,68 @@ class Trials:
 # ------------------------------------------------------------------------------------------------------- the request
 
 
-def _refused(message: str) -> AwsError:
-    return AwsError("ValidationException", message)
-
-
 def _check_mock(mock: Mapping[str, Any] | None, params: Mapping[str, Any]) -> None:
     if mock is None:
         return
     if len({"result", "errorOutput"} & mock.keys()) != 1:
-        raise _refused("A test mock should have only one of the following fields: [result, errorOutput].")
+        raise refused("A test mock should have only one of the following fields: [result, errorOutput].")
     if params.get("revealSecrets"):
-        raise _refused("TestState does not support RevealSecrets when a mock is specified.")
+        raise refused("TestState does not support RevealSecrets when a mock is specified.")
 
 
 def _check_configuration(params: Mapping[str, Any], mock: Any, configured: Mapping[str, Any]) -> None:
     if mock is None:
         for field, shown in _ONLY_MOCKED.items():
             if field in params or field in configured:
-                raise _refused(f"TestState does not support {shown} when a mock is not specified.")
+                raise refused(f"TestState does not support {shown} when a mock is not specified.")
 
 
-def _definition(params: Mapping[str, Any]) -> tuple[str, State, QueryLanguage | None]:
-    """(name, state, the machine's query language). Raises InvalidDefinition."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Subject:
+    """The state under test. `spoken`: the query language of the machine around it; `parents`: the next one first."""
+
+    name: str
+    state: State
+    spoken: QueryLanguage | None
+    parents: tuple[Parent, ...] = ()
+
+
+def _definition(params: Mapping[str, Any]) -> _Subject:
+    """What is to be tested. Raises InvalidDefinition, ValidationException."""
     definition, name = params["definition"], params.get("stateName")
     if name is not None:
         machines.check_definition(definition, "STANDARD")
-        machine = asl.from_json(definition)
-        if name not in machine.states:
-            raise _refused(f"State '{name}' does not exist in the definition")
-        return name, machine.states[name], machine.query_language
+        subject = _named_state(asl.from_json(definition), name)
+        if subject is None:
+            raise refused(f"State '{name}' does not exist in the definition")
+        return subject
     text = _alone(definition)
     errors = [found for found in check.check(text, "STANDARD", sdk.knows, static.misfits) if found.severity == "ERROR"]
     if errors:
-        said = ", ".join(check.describe(found) for found in errors).replace(f"/States/{ALONE}", "")
+        said = ", ".join(_described(found) for found in errors)
         raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: '{said}'")
-    return ALONE, asl.from_json(text).states[ALONE], None
+    return _Subject(ALONE, asl.from_json(text).states[ALONE], None)
+
+
+def _named_state(machine: asl.Machine, name: str) -> _Subject | None:
+    """The state of a name, at the top or in a Map or Parallel: names are unique in a definition."""
+    visits = list(graph.walk(machine))
+    places = {visit.place: visit for visit in visits}
+    visit = next((visit for visit in visits if visit.name == name), None)
+    if visit is None:
+        return None
+    parents = []
+    for end in range(len(visit.place) - 1, 1, -1):
+        around = places.get(visit.place[:end])
+        if around is not None and isinstance(around.state, asl.Map | asl.Parallel):
+            parents.append(Parent(around.name, around.state, around.language))
+    return _Subject(name, visit.state, visit.language, tuple(parents))
+
+
+def _described(finding: Diagnostic) -> str:
+    """As in a machine's definition, with the places as the caller knows them: the state is the root."""
+    at = finding.at[2:] if finding.at[:2] == ("States", ALONE) else finding.at
+    return check.describe(dataclasses.replace(finding, at=at or (("",) if finding.at else ())))
 
 
 def _alone(definition: str) -> str:
@@ -202,8 +287,8 @@ def _list(value: Any) -> list[Any]:
 
 def _input(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return payloads.read(text)
+    except payloads.NotJson as error:
         raise AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from None
 
 
@@ -211,12 +296,36 @@ def _object(text: str | None, field: str) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = payloads.read(text)
+    except payloads.NotJson:
         value = None
     if not isinstance(value, dict):
-        raise _refused(f"The field '{field}' must be a valid JSON object")
+        raise refused(f"The field '{field}' must be a valid JSON object")
     return value
+
+
+def _read(state: State, data: str | None) -> Json | Absent:
+    """What a Map's ItemReader makes of the object: an array, or an object whose pairs are the items."""
+    if data is None or not isinstance(state, asl.Map) or state.item_reader is None:
+        return ABSENT
+    config = state.item_reader.config
+    stream = io.BytesIO(data.encode(errors="replace"))
+    try:
+        match config.input_type if config is not None else None:
+            case "CSV" if config is not None:
+                headers = list(config.csv_headers) if config.csv_headers is not None else None
+                found = formats.csv_items(stream, delimiter=config.csv_delimiter or "COMMA", headers=headers)
+            case "JSONL":
+                found = formats.jsonl_items(stream)
+            case _:
+                found = formats.json_items(stream, config.items_pointer if config is not None else None)
+        texts = list(formats.guarded(found))
+    except formats.Unreadable as why:
+        raise refused(f"The field 'mapItemReaderData' cannot be read: {why}") from None
+    values = [json.loads(text) for text in texts if text != formats.PAIRS]
+    if formats.PAIRS in texts[:1]:
+        return {pair["Key"]: pair["Value"] for pair in values}
+    return values
 
 
 def _check_runnable(state: State, mock: Any, role: str | None) -> None:
@@ -224,122 +333,16 @@ def _check_runnable(state: State, mock: Any, role: str | None) -> None:
     kind = type(state).__name__
     if mock is not None:
         if kind not in _MOCKABLE:
-            raise _refused(f"TestState does not support a mock for a {kind} state.")
+            raise refused(f"TestState does not support a mock for a {kind} state.")
         return
     if isinstance(state, asl.Map | asl.Parallel):
-        raise _refused(f"TestState does not support {kind} states when a mock is not specified.")
+        raise refused(f"TestState does not support {kind} states when a mock is not specified.")
     if isinstance(state, asl.Task):
         if role is None:
-            raise _refused("RoleArn must be specified when testing a Task state")
+            raise refused("RoleArn must be specified when testing a Task state")
         task, _, action = kind_of(state.resource)
         if pattern_of(task, action) != "request" or ".sync" in state.resource:
-            raise _refused(f"TestState does not support the resource {state.resource} when a mock is not specified.")
-
-
-# ---------------------------------------------------------------------------------------------------------- the mock
-
-
-def _mocked(state: State, mock: Mapping[str, Any] | None) -> Json:
-    """The mocked result, checked against what the state could have got."""
-    if mock is None or "result" not in mock:
-        return None
-    try:
-        result = json.loads(mock["result"])
-    except (ValueError, RecursionError):
-        raise _refused("Mocked result must be valid JSON") from None
-    match state:
-        case asl.Map() if state.result_writer is not None:
-            if not isinstance(result, dict):
-                raise _refused("Mocked result must be a JSON object.")
-        case asl.Map() | asl.Parallel():
-            if not isinstance(result, list):
-                raise _refused("Mocked result must be an array.")
-            if isinstance(state, asl.Parallel) and len(result) != len(state.branches):
-                raise _refused("Mocked result must contain the same number of items as number of Parallel branches.")
-        case asl.Task():
-            _check_result(state.resource, result, mock.get("fieldValidationMode") or "STRICT")
-        case _:
-            pass  # a mock for it is refused
-    return cast("Json", result)
-
-
-def _check_result(resource: str, result: Any, mode: str) -> None:
-    """Does it look like the answer of the API? Members that the model does not have are let through, as on AWS."""
-    kind, service, action = kind_of(resource)
-    if mode == "NONE" or kind != "service" or "." in action or resource.endswith(".sync:2"):
-        return
-    name = integrations.NAMED.get(service) or sdk.service_named(service.removeprefix("aws-sdk:"))
-    operation = sdk.operation_named(name, action) if name is not None else None
-    if operation is None or operation.output_shape is None:
-        return
-    if not isinstance(result, dict):
-        raise _unlike("Mocked result must be a JSON object")
-    _check_structure(
-        operation.output_shape, result, strict=mode == "STRICT", free="Payload" if name == "lambda" else ""
-    )
-
-
-def _unlike(problem: str) -> AwsError:
-    return _refused(f"Mock result schema validation error: {problem}")
-
-
-_JSON_OF = {
-    "structure": (dict, "an object"),
-    "map": (dict, "an object"),
-    "list": (list, "an array"),
-    "string": (str, "a string"),
-    "blob": (str, "a string"),
-    "timestamp": (str, "a string"),
-    "boolean": (bool, "a boolean"),
-    "character": (str, "a string"),
-}
-
-
-def _check_structure(shape: Shape, value: dict[str, Any], *, strict: bool, free: str = "") -> None:
-    members: Mapping[str, Shape] = getattr(shape, "members", {})
-    for member, inner in members.items():
-        name = sdk.pascal(member)
-        if name in value and name != free:
-            _check_value(inner, value[name], name, strict=strict)
-        elif strict and name not in value and member in getattr(shape, "required_members", ()):
-            raise _unlike(f"Field '{name}' is required")
-
-
-def _check_value(shape: Shape, value: Any, field: str, *, strict: bool) -> None:
-    kind = shape.type_name
-    wanted, shown = _JSON_OF.get(kind, (int | float, "a number"))
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
-        raise _unlike(f"Field '{field}' must be {shown}")
-    inner = cast("Any", shape)
-    match value:
-        case dict() if kind == "structure":
-            _check_structure(shape, value, strict=strict)
-        case dict():
-            for item in value.values():
-                _check_value(inner.value, item, field, strict=strict)
-        case list():
-            for item in value:
-                _check_value(inner.member, item, field, strict=strict)
-        case str():
-            _check_text(shape, value, field)
-
-
-def _check_text(shape: Shape, value: str, field: str) -> None:
-    allowed = getattr(shape, "enum", None)
-    if allowed and value not in allowed:
-        raise _unlike(f"Field '{field}' is not an expected value")
-    if len(value) < shape.metadata.get("min", 0):
-        raise _unlike(f"Field '{field}' is smaller than the minimum length")
-    if len(value) > shape.metadata.get("max", len(value)):
-        raise _unlike(f"Field '{field}' is larger than the maximum length")
-
-
-def _mocked_error(trial: Trial, given: Mapping[str, Any], failures: int) -> StateFailed:
-    """The mocked error; a distributed Map that says how many failures it bears fails with its own once it has more."""
-    borne = trial.state.tolerated_failure_count if isinstance(trial.state, asl.Map) else None
-    if isinstance(borne, int) and failures > borne:
-        return StateFailed(TOLERANCE, "The specified tolerated failure threshold was exceeded")
-    return StateFailed(given.get("error"), given.get("cause"))
+            raise refused(f"TestState does not support the resource {state.resource} when a mock is not specified.")
 
 
 # -------------------------------------------------------------------------------------------------------- the answer

@@ -19,7 +19,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -177,13 +177,21 @@ def connection_of(arguments: Mapping[str, Any]) -> str:
 # ------------------------------------------------------------------------------------------------------------ the call
 
 
-def invoke(endpoint: Endpoint, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """http:invoke. Raises Failure."""
+CONTENT_TYPE = "application/json; charset=UTF-8"
+"""Of a request whose task and connection set none."""
+
+Watch = Callable[[Request, Response], None]
+
+
+def invoke(endpoint: Endpoint, arguments: Mapping[str, Any], watch: Watch | None = None) -> dict[str, Any]:
+    """http:invoke. `watch` sees the exchange, an answer that fails the task too. Raises Failure."""
     connection = connections.find(endpoint, connection_of(arguments))
     request = request_of(arguments, connection, endpoint.region)
     if connection.oauth is not None:
         request.headers["Authorization"] = _bearer(connection.oauth)
     response = send(request)
+    if watch is not None:
+        watch(request, response)
     if not 200 <= response.status < 300:
         raise Failure(f"States.Http.StatusCode.{response.status}", response.reason)
     return {
@@ -196,11 +204,11 @@ def invoke(endpoint: Endpoint, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def request_of(arguments: Mapping[str, Any], connection: connections.Connection, region: str) -> Request:
     """The request of these arguments, with what the connection adds: its values win. Raises Failure."""
-    headers = {"Content-Type": "application/json; charset=UTF-8"}
+    headers = {"Content-Type": CONTENT_TYPE}
     for name, value in [*arguments.get("Headers", {}).items(), *connection.headers.items()]:
         headers = {known: said for known, said in headers.items() if known.lower() != name.lower()}
         headers[name] = ", ".join(_values(value))
-    headers |= {"Range": f"bytes=0-{MOST_BYTES}", "User-Agent": f"Amazon|StepFunctions|HttpInvoke|{region}"}
+    headers |= {"User-Agent": f"Amazon|StepFunctions|HttpInvoke|{region}", "Range": f"bytes=0-{MOST_BYTES}"}
     query = {name: _values(value) for name, value in arguments.get("QueryParameters", {}).items()}
     query |= {name: [value] for name, value in connection.query.items()}
     return Request(
