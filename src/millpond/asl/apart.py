@@ -56,7 +56,7 @@ _WILD_NAMES = frozenset(
         shuffle eval clone""",
     )
 )
-_LONGEST_TAME = 2_000
+LONGEST_TAME = 2_000  # characters
 _CALLS = re.compile(r"\$([^\W\d]\w*)?\s*\(")
 _NAMES = re.compile(r"\$([^\W\d]\w*)")
 _SMALL_RANGE = re.compile(r"\[\s*\d{1,4}\s*\.\.\s*\d{1,4}\s*\]")
@@ -68,7 +68,7 @@ _REGEX = re.compile(r"[(,]\s*/")
 def is_wild(text: str) -> bool:
     """May this expression take more than its size and its input's size say? Judged by its text alone: what it binds,
     calls, concatenates. A false alarm costs a round trip to a worker."""
-    if len(text) > _LONGEST_TAME or ":=" in text or _REGEX.search(text) or text.startswith("/"):
+    if len(text) > LONGEST_TAME or ":=" in text or _REGEX.search(text) or text.startswith("/"):
         return True
     if ".." in _SMALL_RANGE.sub("", text) or text.count("&") > 20:
         return True
@@ -185,6 +185,11 @@ def evaluate(text: str, bindings: dict[str, Json], seed: float) -> dict[str, Jso
     return _asked([text, bindings, seed])
 
 
+def parse(text: str) -> dict[str, Json]:
+    """The worker's answer: `error`, or nothing where the expression can be parsed. Raises Died, OSError."""
+    return _asked([text])
+
+
 def find(path: str, document: Json) -> list[Json]:
     """What a JSONPath (from `$`) finds in a document. Raises Died, OSError."""
     found = _asked([path, document])
@@ -231,11 +236,14 @@ def _serve() -> None:
         request = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-        if len(request) == 3:
-            text, bindings, seed = request
-            answer = _answer(jsonata.answer(text, bindings, random.Random(seed)))
-        else:
-            answer = _answer(_found(*request))
+        match request:
+            case [text, bindings, seed]:
+                found = jsonata.answer(text, bindings, random.Random(seed))
+            case [path, document]:
+                found = _found(path, document)
+            case [text]:
+                found = jsonata.parsed(text)
+        answer = _answer(found)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout.buffer.write(answer)

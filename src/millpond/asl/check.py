@@ -589,7 +589,7 @@ def _expressions(value: Json, at: Place) -> Iterator[Diagnostic]:
     elif isinstance(value, str) and jsonata.is_expression(value):
         source = jsonata.source(value)
         try:
-            jsonata.compiled(source)
+            jsonata.parse(source)
         except paths.PathSyntaxError as error:
             # AWS leaves out JSONata's own code of the error (`S0202: `).
             yield Diagnostic("INVALID_JSONATA_EXPRESSION", re.sub(r"^[A-Z]\d{4}: ", "", error.message), at=at)

@@ -195,7 +195,7 @@ _INPUT = re.compile(r"\$states\s*\.\s*input\b(?:\s*\.\s*([^\W\d]\w*))?")
 
 @functools.lru_cache(maxsize=4096)
 def _general(text: str) -> _Evaluate:
-    compiled(text)  # syntax errors come out now
+    parse(text)  # syntax errors come out now
     is_wild = apart.is_wild(text)
     if is_wild:
         apart.warm()
@@ -218,6 +218,29 @@ def _general(text: str) -> _Evaluate:
         return (_apart if is_wild else _within)(text, bindings, scope)
 
     return evaluate
+
+
+def parse(text: str) -> None:
+    """Check the syntax of an expression without its delimiters. A long one is parsed apart: the library recurses, and
+    10,000 `+` in a row overflow a thread's stack. Raises PathSyntaxError."""
+    if len(text) <= apart.LONGEST_TAME:
+        compiled(text)
+        return
+    try:
+        found = apart.parse(text)
+    except (apart.Died, OSError) as error:
+        raise PathSyntaxError(f"The expression cannot be parsed: {error}") from None
+    if "error" in found:
+        raise PathSyntaxError(str(found["error"]))
+
+
+def parsed(text: str) -> dict[str, Json]:
+    """What a worker answers to `parse`: `error`, or nothing."""
+    try:
+        compiled(text)
+    except PathSyntaxError as error:
+        return {"error": str(error)}
+    return {}
 
 
 def _within(text: str, bindings: dict[str, Json], scope: Scope) -> Json | Undefined:

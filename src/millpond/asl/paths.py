@@ -353,7 +353,7 @@ def library(rest: str) -> jsonpath.JSONPath | jsonpath.CompoundJSONPath:
 
     try:
         return _environment().compile("$" + rest)
-    except jsonpath.JSONPathError as error:
+    except (jsonpath.JSONPathError, RecursionError) as error:
         raise PathSyntaxError(f"'${rest}' is not a valid JSONPath: {error}") from None
 
 
