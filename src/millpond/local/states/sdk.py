@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from millpond.local import models
+from millpond.local.states import payloads
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -305,8 +306,8 @@ def _outgoing(shape: Any, value: Any, style: Style) -> Any:
         case list():
             inner = getattr(shape, "member", None)
             return [_outgoing(inner, item, style) for item in value]
-        case _ if hasattr(value, "read"):  # a streaming body
-            return _text(value.read())
+        case _ if hasattr(value, "read"):
+            return _text(_begin(value))
         case _:
             return value
 
@@ -328,6 +329,15 @@ def _stamp(value: datetime, style: Style) -> Any:
         return int(value.timestamp() * 1000)
     text = value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     return text.replace("+00:00", "Z")
+
+
+def _begin(body: Any) -> bytes:
+    """A streaming body, as much of it as a task's output may be, and a byte more: then the output is too large."""
+    try:
+        found: bytes = body.read(payloads.MOST_BYTES + 1)
+    finally:
+        body.close()
+    return found
 
 
 def _text(value: bytes) -> str:

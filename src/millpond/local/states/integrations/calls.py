@@ -8,14 +8,13 @@ task is scheduled: AWS fails the state itself then (`States.Runtime`), without a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl.paths import compact
 from millpond.local import protocol
-from millpond.local.states import sdk
+from millpond.local.states import payloads, sdk
 from millpond.local.states.integrations import errors
 
 if TYPE_CHECKING:
@@ -145,12 +144,12 @@ def with_text(arguments: Any, field: str) -> Any:
 
 
 def parsed(raw: bytes) -> Any:
-    """JSON where it is JSON, else text; None for nothing."""
+    """JSON where it is JSON (NaN is not), else text; None for nothing."""
     if not raw:
         return None
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        return payloads.read(raw.decode())
+    except (payloads.NotJson, UnicodeDecodeError):
         return raw.decode(errors="replace")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from millpond.asl.paths import compact
@@ -64,10 +64,19 @@ def _find(endpoint: Endpoint, parameters: dict[str, Any], since: float) -> Handl
     return handle if answer["StartDate"] / 1000 >= since - 0.001 else None
 
 
+def _handle(answer: Mapping[str, Any], parameters: Mapping[str, Any]) -> Handle:
+    """Raises Failure where the child cannot be waited for: DescribeExecution knows no Express execution."""
+    arn = answer["ExecutionArn"]
+    if ":express:" in arn:
+        why = f"The execution {arn} is one of an Express workflow, which .sync cannot wait for."
+        raise Failure("States.TaskFailed", why)
+    return {"ExecutionArn": arn}
+
+
 def work(*, parse: bool) -> Work:
     """`parse`: `.sync:2`."""
     return Work(
-        handle=lambda answer, parameters: {"ExecutionArn": answer["ExecutionArn"]},
+        handle=_handle,
         watch=_watch(parse),
         stop=_stop,
         find=_find,
