@@ -97,7 +97,7 @@ def test_what_explodes_harms_nobody(expression: str) -> None:
     assert run("{% ($a := 1; $a + 1) %}") == 2
 
 
-@pytest.mark.parametrize("expression", ["+".join(["1"] * 100_000), "a" + ".a" * 50_000])
+@pytest.mark.parametrize("expression", ["+".join(["1"] * 400_000), "a" + ".a" * 50_000])
 def test_a_long_chain_is_parsed_apart(expression: str) -> None:
     with pytest.raises(paths.PathSyntaxError, match="cannot be parsed"):
         jsonata.template("{% " + expression + " %}", "Output")
