@@ -29,13 +29,13 @@ ROWS = {
     "R4": "Stores of earlier versions are opened, shown, resumed and redriven; a newer one is refused (S4)",
     "R5": "A redrive goes on where the execution failed, also twice in a row, nested and after a restart",
     "R6": "The quotas hold at their edges: events of a history, bytes of a payload",
-    "R7": "A distributed Map over a large object stays within bounded memory",
+    "R7": "A distributed Map over a large object of S3: all items, exact counters, memory grows by 150 MB at most",
     "R8": "500 executions at once, started by 32 client threads",
     "R9": "A clock that is set (-1 h, +1 h, +1 day, daylight saving; during Wait, timeout, heartbeat, retry; across a "
     "restart) fires nothing early and nothing twice",
     "R10": "50 clients that start an execution of one name at once get one execution",
     "R11": "A second endpoint on the same state folder is refused; the lock of a killed one is taken over",
-    "R12": "StopExecution reaches the work",
+    "R12": "StopExecution reaches the work: a Glue job, a function, a nested execution, and what they started themselves",
     "R13": "Restart on a store with much history",
     "T5": "kill -9 during a Glue job of a `.sync` task: the same run goes on, and only that one",
     "T6": "Task tokens are good across restarts, once; forged ones are refused",
@@ -84,7 +84,8 @@ def results() -> dict[str, list[dict[str, Any]]]:
 
 
 def shown(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in figures.items())
+    texts = {name: value if isinstance(value, str) else f"{value:,}" for name, value in figures.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
 
 
 def line(row: str, promise: str, found: list[dict[str, Any]]) -> str:

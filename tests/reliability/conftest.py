@@ -66,3 +66,11 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path / ".millpond")
     yield made
     made.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One for all tests of a file, for those that do not kill it."""
+    made = Process(tmp_path_factory.mktemp("shared") / ".millpond")
+    yield made
+    made.kill()

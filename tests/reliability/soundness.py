@@ -167,7 +167,7 @@ class Process:
 
     def history(self, execution: str) -> list[dict[str, Any]]:
         """All events, checked."""
-        pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=execution)
+        pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=execution, maxResults=1000)
         events = [event for page in pages for event in page["events"]]
         check_history(seen(events))
         return events
