@@ -35,7 +35,7 @@ ROWS = {
     "restart) fires nothing early and nothing twice",
     "R10": "50 clients that start an execution of one name at once get one execution",
     "R11": "A second endpoint on the same state folder is refused; the lock of a killed one is taken over",
-    "R12": "StopExecution reaches the work: a Glue job, a function, a nested execution, and what they started themselves",
+    "R12": "StopExecution reaches the work: a Glue job, a function, a nested execution, and what these started",
     "R13": "Restart on a store with much history",
     "T5": "kill -9 during a Glue job of a `.sync` task: the same run goes on, and only that one",
     "T6": "Task tokens are good across restarts, once; forged ones are refused",
