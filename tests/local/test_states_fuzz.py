@@ -3,8 +3,8 @@
 Requests are made from botocore's model (nothing is checked on the client's side) and sent as raw JSON: required members
 left out, wrong types, boundaries and one beyond, long texts, control characters, lone surrogates, ARNs of things that
 are there and of things that are not, definitions and payloads with something broken inside. Whatever comes, the answer
-is AWS's: JSON, never HTML, no 5xx but 501 for what is declared unsupported, an error that the operation's model knows
-or one of the generic ones. In the end the engine is alive and what nobody deleted is still there.
+is AWS's: JSON, never HTML, no 5xx, an error that the operation's model knows or one of the generic ones. In the end the
+engine is alive and what nobody deleted is still there.
 
 `MILLPOND_FUZZ_EXAMPLES=3000` makes it a long search; otherwise it is short and always the same.
 """
@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from millpond.local import models
 from millpond.local.service import Endpoint
-from millpond.local.states import NOT_YET, callbacks
+from millpond.local.states import callbacks
 
 EXAMPLES = int(os.environ.get("MILLPOND_FUZZ_EXAMPLES", "25"))
 # specs of the endpoint: what any operation may answer beside its modelled errors
@@ -266,10 +266,7 @@ def check(raw: Raw, operation: str, params: Any) -> None:
     if status == 200:
         return
     modelled = {shape.name for shape in MODEL.operation_model(operation).error_shapes}
-    if status == 501:
-        assert operation in NOT_YET and answer["__type"] == "NotImplemented", answer
-    else:
-        assert 400 <= status < 500 and answer["__type"] in modelled | GENERIC, (status, answer)
+    assert 400 <= status < 500 and answer["__type"] in modelled | GENERIC, (status, answer)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
