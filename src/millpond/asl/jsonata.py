@@ -204,11 +204,14 @@ def _general(text: str) -> _Evaluate:
     if "" in members:
         members = frozenset(_MEMBERS)
     keys = _keys_of_input(text)
+    asks_time = _asks_time(text)
 
     def evaluate(scope: Scope) -> Json | Undefined:
         if "eval" in wanted:
             raise _LibraryError("T1006: Attempted to invoke a non-function")
         bindings: dict[str, Json] = {name: scope.variables[name] for name in wanted if name in scope.variables}
+        if asks_time:
+            bindings[_AT] = int(scope.now() * 1000)
         if members:
             states = {name: _MEMBERS[name](scope) for name in members if name in _MEMBERS}
             given = states.get("input")
@@ -364,8 +367,11 @@ class _Rust:
         self._text, self._undefined, self._error = text, jsonata.UNDEFINED, jsonata.JsonataError
         self._scope: Scope | None = None
         self._is_function: _Rust | None = None
+        self._shift = 0  # of positions in errors
         try:
-            self._compiled = jsonata.Jsonata(_repaired(text))
+            self._compiled = jsonata.Jsonata(text)
+            if told := _told(text):
+                self._compiled, self._shift = jsonata.Jsonata(f"({told}{text}\n)"), len(told) + 1
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a Rust panic is a BaseException
@@ -387,7 +393,7 @@ class _Rust:
         except (KeyboardInterrupt, SystemExit, MemoryError, OverflowError, UnicodeEncodeError):
             raise
         except BaseException as error:  # a Rust panic is a BaseException
-            raise _LibraryError(_sentence(error, self._text)) from None
+            raise _LibraryError(_sentence(error, self._text, self._shift)) from None
         finally:
             self._scope = None
         if result is self._undefined:
@@ -461,27 +467,38 @@ def _spread(function: Callable[[list[Json], Scope], Json], scope: Scope, *argume
     return function(list(arguments), scope)
 
 
-def _sentence(error: BaseException, text: str) -> str:
+def _sentence(error: BaseException, text: str, shift: int = 0) -> str:
     """`T1006: Attempted to invoke a non-function`; our own functions' errors without Python's class name."""
     code = getattr(error, "code", None) or getattr(error, "error", None)
     words = re.sub(r"^(_Wrong|ValueError): ", "", str(error))
-    return jsonata_words.sentence(code, words, text, getattr(error, "position", None))
+    position = getattr(error, "position", None)
+    return jsonata_words.sentence(code, words, text, None if position is None else max(0, position - shift))
 
 
-def _repaired(text: str) -> str:
-    """$match with a limit, which the library forgets."""
-    return _LIMITED_MATCH.replace("EXPRESSION", text) if "$match" in text else text
+_AT = "__at"  # a variable for $now and $millis: both tell the time at which the evaluation began
 
 
-_LIMITED_MATCH = """(
-    $unlimited_match := $match;
+def _asks_time(text: str) -> bool:
+    return "$now" in text or "$millis" in text
+
+
+def _told(text: str) -> str:
+    """What the library has to be told first: the limit of $match, which it forgets, and the time of our clock."""
+    return (_MATCH if "$match" in text else "") + (_TIME if _asks_time(text) else "")
+
+
+_MATCH = """
+    $__match := $match;
     $match := function($s, $p, $n)<s-fn?:a<o>> {(
         $n < 0 ? $error("D3040: Third argument of match function must evaluate to a positive number");
-        $found := $unlimited_match($s, $p);
+        $found := $__match($s, $p);
         $exists($n) ? $found[[0..$n - 1]] : $found
     )};
-    EXPRESSION
-)"""
+"""
+_TIME = f"""
+    $millis := function()<:n> {{ ${_AT} }};
+    $now := function($picture, $timezone)<s?s?:s> {{ $fromMillis(${_AT}, $picture, $timezone) }};
+"""
 
 
 # ------------------------------------------------------------------------------------------------ AWS's extra functions

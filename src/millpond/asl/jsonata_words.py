@@ -44,7 +44,7 @@ def _of_signature(words: str, text: str, position: int | None) -> str:
     index, name = [*_values(words), "1", ""][:2]
     index = index if index.isdigit() else "1"
     called = _called(text, position) or name
-    shown = "undefined" if name == "lambda" else json.dumps(called)
+    shown = "undefined" if called == "lambda" else json.dumps(called)
     return f"Argument {index} of function {shown} does not match function signature"
 
 

@@ -55,6 +55,10 @@ class Scope(Protocol):
         """A number in [0, 1): the clock's, so that tests are exact."""
         ...
 
+    def now(self) -> float:
+        """Epoch seconds: the clock's."""
+        ...
+
 
 Compiled = Callable[[Scope], Json]
 
@@ -73,6 +77,11 @@ class Values:
         import random
 
         return random.random()
+
+    def now(self) -> float:
+        import time
+
+        return time.time()
 
 
 class PathSyntaxError(MillpondError):

@@ -232,6 +232,9 @@ class Frame:
     def random(self) -> float:
         return self.run.clock.random()
 
+    def now(self) -> float:
+        return self.run.clock.now()
+
     def assign(self, values: Mapping[str, Json]) -> None:
         """Set variables: seen by this frame and by the frames it starts from now on."""
         self.own = {**self.own, **values}
@@ -274,6 +277,9 @@ class ItemScope:
 
     def random(self) -> float:
         return self._frame.random()
+
+    def now(self) -> float:
+        return self._frame.now()
 
 
 class Fork:
