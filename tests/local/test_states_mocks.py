@@ -61,6 +61,23 @@ MACHINES = {
             }
         },
     },
+    "Spread": {
+        "StartAt": "Map",
+        "States": {
+            "Map": {
+                "Type": "Map",
+                "End": True,
+                "MaxConcurrency": 1,
+                "ItemProcessor": {
+                    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                    "StartAt": "One",
+                    "States": {
+                        "One": {"Type": "Task", "Resource": LAMBDA, "Parameters": {"FunctionName": "f"}, "End": True}
+                    },
+                },
+            }
+        },
+    },
     "Worker": {
         "StartAt": "Act",
         "States": {
@@ -83,6 +100,7 @@ CONFIG = {
                 "Short": {"Charge": "LateOnce"},
             }
         },
+        "Spread": {"TestCases": {"Four": {"One": "Numbers"}}},
         "Each": {"TestCases": {"Second": {"One": "SecondFails"}, "Four": {"One": "Numbers"}}},
         "Worker": {"TestCases": {"Mocked": {"Act": "Done"}}},
         "Quick": {"TestCases": {"One": {"Call": "Done"}}},
@@ -187,6 +205,11 @@ def test_items_of_a_map_count_on(sfn: Any, machines: dict[str, str]) -> None:
     assert json.loads(seen["output"]) == ["a", "b", "b", "c"]
     seen, _ = run(sfn, machines["Each"] + "#Second", [1, 2])
     assert (seen["status"], seen["cause"]) == ("FAILED", "second")
+
+
+def test_children_of_a_distributed_map_are_mocked(sfn: Any, machines: dict[str, str]) -> None:
+    seen, _ = run(sfn, machines["Spread"] + "#Four", [1, 2, 3, 4])
+    assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", ["a", "b", "b", "c"])
 
 
 def test_an_activity_cannot_be_mocked(sfn: Any, machines: dict[str, str]) -> None:

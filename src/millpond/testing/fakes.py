@@ -368,6 +368,11 @@ class FakeTasks:
 
     def explain(self, call: TaskCall) -> UnexpectedTask:
         """The error for a call that nobody prepared: the fakes that nearly fit, and what to type."""
+        if call.kind == "reader":
+            return UnexpectedTask(
+                f"the Map state '{call.state}' reads {call.resource}, and no items are prepared for it",
+                help=f"tasks.items([...], state={call.state!r})",
+            )
         near = [f"a fake of this resource {fake.misfit(call)}" for fake in self.fakes if _same_work(fake, call)]
         said = f"; {'; '.join(near)}" if near else ""
         named = next(iter(call.arguments.items()), None) if isinstance(call.arguments, dict) else None

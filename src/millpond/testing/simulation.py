@@ -156,8 +156,8 @@ class Simulation:
         """The execution as it is now."""
         end = self._store.ended.get(self._start.execution)
         events = tuple(self._store.events.get(self._start.execution, ()))
-        own = self._start.machine_arn  # nested executions are others'
-        calls = tuple(call for call in self.tasks.calls[self._before :] if call.machine_arn == own)
+        own = self._start.machine_arn  # with children of distributed Maps, without nested executions
+        calls = tuple(call for call in self.tasks.calls[self._before :] if call.machine_arn.partition("/")[0] == own)
         seconds = self.clock.now() - self._start.started_at
         if end is None:
             return Run("RUNNING", events=events, calls=calls, seconds=seconds)

@@ -214,6 +214,31 @@ def test_the_error_for_an_unexpected_call_shows_the_near_misses() -> None:
     assert caught.value.help == "tasks.on('glue:startJobRun.sync', JobName='join').succeed({...})"
 
 
+def distributed(**fields: object) -> dict:
+    inner = one({"Type": "Task", "Resource": GLUE, "Parameters": {"JobName.$": "$"}})
+    processor = inner | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    return {"StartAt": "Each", "States": {"Each": {"Type": "Map", "ItemProcessor": processor, "End": True} | fields}}
+
+
+def test_children_of_a_distributed_map_reach_the_fakes() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE, JobName="b").fail("E", "no")
+    tasks.on(GLUE).succeed("ok")
+    tasks.fakes.reverse()
+    run = simulate(distributed(ToleratedFailureCount=1), ["a", "b"], tasks=tasks)
+    assert run.status == "SUCCEEDED" and run.arguments_of("One") == [{"JobName": "a"}, {"JobName": "b"}]
+    config = {"StateMachines": {"M": {"TestCases": {"C": {"One": "R"}}}}}
+    config["MockedResponses"] = {"R": {"0": {"Return": "x"}, "1-2": {"Return": "y"}}}
+    assert simulate(distributed(), ["a", "b", "c"], mocks=config).output == ["x", "y", "y"]
+
+
+def test_items_that_nobody_prepared() -> None:
+    reader = {"Resource": "arn:aws:states:::s3:listObjectsV2", "Parameters": {"Bucket": "b"}}
+    with pytest.raises(UnexpectedTask, match="the Map state 'Each' reads") as caught:
+        simulate(distributed(ItemReader=reader))
+    assert caught.value.help == "tasks.items([...], state='Each')"
+
+
 def test_fail_so_many_times() -> None:
     tasks = FakeTasks()
     tasks.on(GLUE).fail("E", "busy", times=2).succeed("third")
