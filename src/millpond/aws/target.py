@@ -21,7 +21,7 @@ class Target:
     region: str
     endpoint_url: str | None = None
     access_key: str | None = None
-    secret_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
     profile: str | None = None
     clients: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
