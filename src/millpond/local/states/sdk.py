@@ -241,15 +241,16 @@ def spellings(shape: Any) -> Mapping[str, str]:
 
 
 def _text_in(shape: Any, value: Any) -> str:
+    """Half a surrogate pair goes out as Java sends it: `?`."""
     if not isinstance(value, str):
         raise TypeError
-    return value
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _blob_in(shape: Any, value: Any) -> bytes:
     from millpond.asl.paths import compact
 
-    return (value if isinstance(value, str) else compact(value)).encode()
+    return (value if isinstance(value, str) else compact(value)).encode(errors="replace")
 
 
 def _number_in(shape: Any, value: Any) -> int | float:

@@ -57,7 +57,7 @@ def invoke_arn(endpoint: Endpoint, arn: str, payload: Any) -> Any:
 def _call(endpoint: Endpoint, parameters: dict[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     target = calls.api("lambda", "invoke", style="optimised", named="lambda")
     if "Payload" in arguments:
-        parameters["Payload"] = compact(arguments["Payload"]).encode()
+        parameters["Payload"] = compact(arguments["Payload"]).encode(errors="replace")
     response = calls.invoke(endpoint, target, parameters)
     raw = response["Payload"].read()
     if response.get("FunctionError"):

@@ -105,6 +105,7 @@ def check(arguments: Any) -> None:
             *_endpoint_misfits(arguments["ApiEndpoint"]),
             *_header_misfits(arguments),
             *_connection_misfits(arguments),
+            *_transform_misfits(arguments.get("Transform", {})),
         ]
     if wrong:
         raise BadArguments(", ".join(wrong))
@@ -147,6 +148,19 @@ def _endpoint_misfits(url: str) -> Iterator[str]:
         yield "The value of the field 'ApiEndpoint' must be an HTTPS URL"
     elif parts.username is not None:
         yield "The value of the field 'ApiEndpoint' must not hold credentials"
+
+
+def _transform_misfits(transform: Any) -> Iterator[str]:
+    options = transform.get("RequestEncodingOptions", {}) if isinstance(transform, dict) else None
+    if not isinstance(options, dict):
+        yield "The value of the field 'Transform' has an invalid format"
+        return
+    for value, name, allowed in (
+        (transform.get("RequestBodyEncoding", "NONE"), "RequestBodyEncoding", ("NONE", "URL_ENCODED")),
+        (options.get("ArrayFormat", "INDICES"), "ArrayFormat", ("INDICES", "REPEAT", "COMMAS", "BRACKETS")),
+    ):
+        if value not in allowed:
+            yield f"The value for the field '{name}' must be one of {list(allowed)}"
 
 
 def _header_misfits(arguments: Mapping[str, Any]) -> Iterator[str]:
@@ -238,8 +252,8 @@ def _encoded(arguments: Mapping[str, Any], connection: connections.Connection) -
     if transform.get("RequestBodyEncoding") == "URL_ENCODED" and isinstance(body, dict):
         form = (transform.get("RequestEncodingOptions") or {}).get("ArrayFormat", "INDICES")
         pairs = [pair for name, value in body.items() for pair in _form(name, value, form)]
-        return "&".join(pairs).encode()
-    return (body if isinstance(body, str) else compact(body)).encode()
+        return "&".join(pairs).encode(errors="replace")
+    return (body if isinstance(body, str) else compact(body)).encode(errors="replace")
 
 
 def _form(name: str, value: Any, arrays: str) -> Iterator[str]:
@@ -259,7 +273,7 @@ def _form(name: str, value: Any, arrays: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return quote(text, safe="-._~")
+    return quote(text, safe="-._~", errors="replace")
 
 
 def _body(response: Response) -> Any:
