@@ -6,10 +6,12 @@ that was committed. The known limit is counted, not hidden: a byte inside a stor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +20,16 @@ from typing import Any
 import pytest
 from soundness import Process
 
+from millpond.local.server import Server
 from millpond.local.states.records import SCHEMA
 from millpond.local.store import Store, StoreDamaged
 
 FILES = ("endpoint.db", "endpoint.db-wal", "endpoint.db-shm", "endpoint.lock")
+VALUES = (  # table, column, what names a row
+    ("states_frames", "text", "n"),
+    ("states_executions", "input", "n"),
+    ("states_revisions", "definition", "rowid"),
+)
 LINE = "INSERT INTO states_events VALUES (?, ?, ?, 0.0, 'PassStateEntered', 'name', ?, NULL)"
 
 
@@ -159,6 +167,52 @@ def test_s04_a_program_that_looked_at_the_store_does_no_harm(killed: Path, tmp_p
     assert not (folder / "endpoint.db-wal").exists()
     rows = opened(folder)
     assert len(rows) == count == 480
+
+
+@pytest.mark.slow
+def test_s04_whatever_is_damaged_the_endpoint_says_it(
+    process: Process, tmp_path: Path, full: bool, figures: Callable[..., None]
+) -> None:
+    """Bytes of the stored values themselves are changed, frames and all: it starts, or it refuses in its own words."""
+    states = {"W": {"Type": "Wait", "Seconds": 600, "Next": "P"}, "P": {"Type": "Pass", "End": True}}
+    machine = process.machine("m", states)
+    for n in range(20):
+        process.sfn.start_execution(stateMachineArn=machine, name=f"e{n}")
+    process.down()
+    found: Counter[str] = Counter()
+    for seed in range(60 if full else 12):
+        chance, folder = random.Random(seed), tmp_path / str(seed)
+        shutil.copytree(process.data, folder, symlinks=True)
+        with sqlite3.connect(folder / "endpoint.db") as db:
+            table, column, unique = VALUES[seed % len(VALUES)]
+            key, text = chance.choice(db.execute(f"SELECT {unique}, {column} FROM {table}").fetchall())
+            place = chance.randrange(len(text))
+            changed = text[:place] + chr(ord(text[place]) ^ 1 << chance.randrange(7)) + text[place + 1 :]
+            db.execute(f"UPDATE {table} SET {column} = ? WHERE {unique} = ?", (changed, key))
+        db.close()
+        try:
+            server = Server(folder)
+        except StoreDamaged:
+            found["refused"] += 1
+            continue
+        thread = threading.Thread(target=_run, args=(server,))
+        thread.start()
+        assert server.ready.wait(60)
+        if server.failure is None:
+            found["started"] += 1
+        else:
+            assert isinstance(server.failure, StoreDamaged), repr(server.failure)
+            found["refused"] += 1
+        server.stop()
+        thread.join(30)
+        shutil.rmtree(folder)
+    figures(values_changed=sum(found.values()), refused=found["refused"], started=found["started"])
+    assert found["refused"] > 0
+
+
+def _run(server: Server) -> None:
+    with contextlib.suppress(StoreDamaged):
+        server.run()
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ from typing import Any
 
 import uvicorn
 
-from millpond.errors import MillpondError
+from millpond.errors import DefinitionError, MillpondError
 from millpond.local import models, presigned, protocol, rooms
 from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, bucket_of, identify
 from millpond.local.protocol import Reply, Request
@@ -124,6 +124,9 @@ class Server:
         self._uvicorn.capture_signals = _no_signals  # type: ignore[method-assign]  # ours are set in __main__
         try:
             self._uvicorn.run(sockets=[self._socket])
+        except SystemExit:  # uvicorn's words for a start that failed; ours say why
+            if self.failure is None:
+                raise
         finally:
             self._socket.close()
             self.ready.set()
@@ -202,7 +205,14 @@ class Router:
             self.quick |= {f"{models.target_prefix(name)}.{quick}": name for quick in getattr(room, "quick", ())}
         for name, room in endpoint.services.items():
             log.info("starting %s", name)
-            room.start()
+            try:
+                room.start()
+            except Exception as error:
+                if isinstance(error, (MillpondError, OSError)) and not isinstance(error, DefinitionError):
+                    raise
+                log.exception("%s cannot start", name)
+                check = f"{name} cannot read what it kept: {type(error).__name__}: {error}"
+                raise endpoint.store.damaged(check) from error
 
     def close(self) -> None:
         """Stop the rooms, callers before the called; one that fails does not keep the others from stopping."""

@@ -170,19 +170,19 @@ class Store:
             db.execute("PRAGMA journal_mode=WAL")
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-        except sqlite3.DatabaseError as error:
-            if _is_passing(error):
+        except (sqlite3.DatabaseError, UnicodeError) as error:  # it quotes what it found
+            if isinstance(error, sqlite3.DatabaseError) and _is_passing(error):
                 raise
-            raise self._damaged(f"opening it says: {error}") from error
+            raise self.damaged(f"opening it says: {error}") from error
         if found != "ok":
-            raise self._damaged(f"quick_check says: {' '.join(found.split())[:200]}")
+            raise self.damaged(f"quick_check says: {' '.join(found.split())[:200]}")
         if version > VERSION:
             raise StoreDamaged(
                 f"{self.path} was written by a newer Millpond: its store version is {version}, ours is {VERSION}",
                 help="install that version again, or begin anew: millpond reset",
             )
         if killed is not None and (whole := self._frames()) < killed.frames:
-            raise self._damaged(f"of {killed.frames} committed pages in its write-ahead log only {whole} are whole")
+            raise self.damaged(f"of {killed.frames} committed pages in its write-ahead log only {whole} are whole")
         return db
 
     def _frames_before(self, killed: _Killed) -> int:
@@ -195,10 +195,10 @@ class Store:
             return 0
         there = self.path.stat()
         if not there.st_size:
-            raise self._damaged("it is empty, although an endpoint has used it")
+            raise self.damaged("it is empty, although an endpoint has used it")
         frames = max(killed.frames, self._frames() if killed.same_boot else 0)
         if not Path(f"{self.path}-wal").exists() and (frames or there.st_mtime_ns <= killed.opened):
-            raise self._damaged("its write-ahead log is missing, although the endpoint did not end in order")
+            raise self.damaged("its write-ahead log is missing, although the endpoint did not end in order")
         return frames
 
     def _frames(self) -> int:
@@ -210,7 +210,8 @@ class Store:
             return 0
         return int.from_bytes(head[16:20], sys.byteorder)
 
-    def _damaged(self, check: str) -> StoreDamaged:
+    def damaged(self, check: str) -> StoreDamaged:
+        """The refusal to go on, with what was checked."""
         text = f"{self.path} is damaged: {check}"
         return StoreDamaged(text, help="put a copy of the state folder back, or begin anew: millpond reset")
 
