@@ -243,9 +243,7 @@ class Engine:
             self._inbox.popleft()()
         self._fire_timers()
         for _ in range(len(self._ready)):
-            run = self._ready.popleft()
-            run.queued = False
-            self._slice(run)
+            self._slice(self._ready.popleft())
         if not self._changed and not self._outgoing and not self._announcements:
             return bool(self._ready or self._inbox or self._pumps)
         self._flush()
@@ -260,6 +258,7 @@ class Engine:
             self._guarded(waiting.frame.run, partial(spread.pump, self, waiting))
 
     def _slice(self, run: Run) -> None:
+        """Run some states of an execution. It counts as queued meanwhile: its own states do not queue it again."""
         ready = run.ready
         budget = SLICE
         try:
@@ -273,6 +272,7 @@ class Engine:
         except Exception as error:
             self._our_bug(run, error)
         self.changed(run)
+        run.queued = False
         if ready and not run.ended:
             self._enqueue(run)
 
