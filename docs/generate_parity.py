@@ -51,9 +51,9 @@ what needs more fails with States.QueryEvaluationError and a U1001 of ours. Valu
 with the reference implementation, 2.0; the index in T0410 may be that of an earlier argument, `$number` takes some
 spellings more, `$formatNumber` rounds halves to even, `$count(null)` is 0. Numbers are doubles but on plain paths.
 
-JSONPath: filters have no `nin`, `subsetof`, `size`, `empty`. A path with regular expressions, several deep scans or
-nested filters has a CPU second. Causes of States.IntrinsicFailure have words of ours behind AWS's beginning. Numbers
-are printed 1e+21 where Java prints 1.0E21. A value nested more than some 950 levels deep fails its state.
+JSONPath: filters have no `subsetof`, `anyof`, `noneof`, `size`, `empty`. A path with regular expressions, several deep
+scans or nested filters has a CPU second. Causes of States.IntrinsicFailure have words of ours behind AWS's beginning.
+Numbers are printed 1e+21 where Java prints 1.0E21. A value nested more than some 950 levels deep fails its state.
 
 Variables: what is more than their quotas fails with States.DataLimitExceeded in words of ours; the 10 MiB are counted
 for each branch, with what it sees of its parents.

@@ -175,18 +175,19 @@ def parse_json(text: str) -> Json:
 # ----------------------------------------------------------------------------------------------------------- tokenising
 
 _DOTTED = re.compile(r"\.([^.\[\]()*?@,:'\"\s]+)")
+_DOTTED_READ = re.compile(r"\.([^.\[\]()*?,'\"\s]+)")  # `@` and `:` have no meaning outside reference paths
 _INDEX = re.compile(r"\[\s*(-?\d+)\s*\]")
 _QUOTED = re.compile(r"""\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\[\s*"((?:[^"\\]|\\.)*)"\s*\]""")
 _VARIABLE = re.compile(r"\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)")
 _FUNCTION = re.compile(r"\.(length|min|max|sum|avg|keys)\(\)$")
 
 
-def reference_steps(path: str) -> tuple[Step, ...] | None:
+def reference_steps(path: str, dotted: re.Pattern[str] = _DOTTED) -> tuple[Step, ...] | None:
     """The steps of a reference path (after `$`, `$$` or `$name`), or None when the path is not that simple."""
     steps: list[Step] = []
     at = 0
     while at < len(path):
-        if found := _DOTTED.match(path, at):
+        if found := dotted.match(path, at):
             steps.append(found[1])
         elif found := _INDEX.match(path, at):
             steps.append(int(found[1]))
@@ -230,7 +231,7 @@ def path(text: str) -> Compiled:
         return read
     if found := _FUNCTION.search(rest):
         return _calling(found[1], path(text[: len(text) - len(found[0])]), text)
-    steps = reference_steps(rest)
+    steps = reference_steps(rest, _DOTTED_READ)
     if steps is not None:
         return _walk(read, steps, text)
     return _querying(read, rest, text)
@@ -355,13 +356,17 @@ def _environment() -> jsonpath.JSONPathEnvironment:
     return Deep()
 
 
+_NOT_IN = re.compile(r"(@[\w.]*)\s+nin\s+(\[[^\]]*\])")  # Jayway's filter operators, as the library says them
+_LENGTH = re.compile(r"(@[\w.]*)\.length\(\)")
+
+
 @functools.lru_cache(maxsize=1024)
 def library(rest: str) -> jsonpath.JSONPath | jsonpath.CompoundJSONPath:
     """The library's path for what follows the root."""
     import jsonpath
 
     try:
-        return _environment().compile("$" + rest)
+        return _environment().compile("$" + _NOT_IN.sub(r"!(\1 in \2)", _LENGTH.sub(r"length(\1)", rest)))
     except (jsonpath.JSONPathError, RecursionError) as error:
         raise PathSyntaxError(f"'${rest}' is not a valid JSONPath: {error}") from None
 

@@ -13,6 +13,7 @@ from millpond.asl.model import Json
 
 CASES = Path(__file__).parents[3].parent / "shared" / "cases" / "asl"
 DOCUMENT: Json = {"a": {"b": [1, 2, {"c": None}]}, "with-dash": 1, "quoted name": 2, "s": "text", "empty": []}
+DOCUMENT.update({"@at": 3, "ns:tag": {"#text": 4}, "words": ["x", "two"]})  # type: ignore[union-attr]
 SCOPE = paths.Values(input=DOCUMENT, context={"Execution": {"Name": "run"}}, variables={"x": {"y": [5]}})
 
 FOUND = {
@@ -30,6 +31,10 @@ FOUND = {
     "$.s[*]": [],
     "$.a.b[?(@.c == null)]": [{"c": None}],
     "$.a.b.length()": 3,
+    "$.@at": 3,
+    "$.ns:tag.#text": 4,
+    "$.a.b[?(@ nin [1, 3])]": [2, {"c": None}],
+    "$.words[?(@.length() > 1)]": ["two"],
 }
 
 
