@@ -125,6 +125,19 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "StateMachineAlreadyExists",
         "",
     ),
+    ("describe_map_run", {"mapRunArn": "me"}, "InvalidArn", "Invalid Arn: 'Invalid ARN prefix: me'"),
+    (
+        "describe_map_run",
+        {"mapRunArn": "arn:aws:states:us-east-1:000000000000:stateMachine:m"},
+        "InvalidArn",
+        "Invalid Arn: 'Resource type not valid in this context: stateMachine'",
+    ),
+    (
+        "list_map_runs",
+        {"executionArn": "arn:aws:states:us-east-1:000000000000:express:m:a:b"},
+        "InvalidArn",
+        "Invalid Arn: 'Resource type not valid in this context: express'",
+    ),
     ("describe_state_machine", {"stateMachineArn": "me"}, "InvalidArn", "Invalid Arn: 'Invalid ARN prefix: me'"),
     (
         "describe_execution",

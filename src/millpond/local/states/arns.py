@@ -41,7 +41,7 @@ def invalid(arn: str) -> AwsError:
     return AwsError("InvalidArn", f"Invalid Arn: '{arn}'")
 
 
-def _misplaced(arn: str) -> AwsError:
+def misplaced(arn: str) -> AwsError:
     """The refusal of an ARN where another kind of resource belongs."""
     found = _ARN.fullmatch(arn)
     if found and found[2] == "states" and found[5] in ("stateMachine", "execution", "express", "activity", "mapRun"):
@@ -72,7 +72,7 @@ def read_machine(arn: str, *, labelled: bool = False) -> MachineArn:
     the ARN of a distributed Map where the operation takes none."""
     found = _MACHINE.fullmatch(arn)
     if not found:
-        raise invalid(arn) if ":stateMachine:" in arn else _misplaced(arn)
+        raise invalid(arn) if ":stateMachine:" in arn else misplaced(arn)
     if found[2] is not None and not labelled:
         raise AwsError(
             "ValidationException",
@@ -94,7 +94,7 @@ def unqualified(arn: str) -> str:
 def check_execution(arn: str) -> str:
     """Raises InvalidArn for what is no execution's ARN."""
     if not _EXECUTION.fullmatch(arn):
-        raise invalid(arn) if re.search(":(execution|express):", arn) else _misplaced(arn)
+        raise invalid(arn) if re.search(":(execution|express):", arn) else misplaced(arn)
     return arn
 
 
@@ -112,7 +112,7 @@ def not_for_express() -> AwsError:
 def check_activity(arn: str) -> str:
     """Raises InvalidArn for what is no activity's ARN."""
     if not _ACTIVITY.fullmatch(arn):
-        raise invalid(arn) if ":activity:" in arn else _misplaced(arn)
+        raise invalid(arn) if ":activity:" in arn else misplaced(arn)
     return arn
 
 

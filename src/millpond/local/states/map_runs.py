@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from millpond.engine.spread import LAST_EVENT
 from millpond.local.service import AwsError, Call, Operation
-from millpond.local.states import paging
+from millpond.local.states import arns, paging
 from millpond.local.states.children import STATUS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class MapRuns:
     def row(self, arn: str) -> sqlite3.Row:
         """A Map Run's row. Raises InvalidArn, ResourceNotFound."""
         if not _ARN.fullmatch(arn):
-            raise AwsError("InvalidArn", f"Invalid Arn: '{arn}'")
+            raise arns.invalid(arn) if ":mapRun:" in arn else arns.misplaced(arn)
         self.store.flush()
         row = self.store.one("SELECT * FROM states_map_runs WHERE arn = ?", (arn,))
         if row is None:
@@ -114,7 +114,7 @@ class MapRuns:
     def list_map_runs(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = params["executionArn"]
         if ":express:" in arn:
-            raise AwsError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+            raise arns.not_for_express()
         row = self.executions.row(arn)
         self.store.flush()
         kind = f"map runs {row['n']}"
