@@ -159,6 +159,8 @@ def test_without_a_mock_the_call_is_made(sfn: Any, aws: Callable[[str], Any]) ->
         ("InvalidDefinition", {"definition": "no json"}),
         ("InvalidDefinition", {"definition": "[]"}),
         ("InvalidDefinition", {"definition": '{"Type":"Pass"}'}),
+        ("InvalidDefinition", {"definition": '{"Type":"Succeed","Comment":"a","Comment":"b"}'}),
+        ("InvalidDefinition", {"definition": '{"Type":"Pass","End":true,"Result":1e999}'}),
         ("InvalidDefinition", {"definition": '{"Type":"Choice","Choices":7,"Catch":{}}'}),
         ("InvalidExecutionInput", {"definition": '{"Type":"Succeed"}', "input": "{"}),
         ("ValidationException", {"definition": '{"Type":"Succeed"}', "variables": "[]"}),

@@ -85,6 +85,7 @@ def check_machine(
     """All findings about a machine that was written by hand or by the compiler."""
     yield from _transitions(machine, ())
     yield from _names(machine)
+    yield from _outside([("TimeoutSeconds", machine.timeout_seconds, 1, LONGEST_SECONDS)], ())
     for visit in walk(machine):
         for rule in RULES:
             yield from rule(visit)

@@ -167,6 +167,10 @@ SAID_BY_AWS = {
             "MaxConcurrencyPath] at /States/A"
         ],
     ),
+    "range of the machine's own": (
+        machine(A=PASS) | {"TimeoutSeconds": 0},
+        ["SCHEMA_VALIDATION_FAILED: Minimum value is 1 at /TimeoutSeconds"],
+    ),
     "floci 3733: range": (
         machine(A=MAP | {"MaxConcurrency": -1, "ToleratedFailurePercentage": 101}),
         [

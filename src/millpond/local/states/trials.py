@@ -266,13 +266,14 @@ def _described(finding: Diagnostic) -> str:
 def _alone(definition: str) -> str:
     """A machine around a state that came without one: whatever it names as its next states succeeds."""
     try:
-        state = json.loads(definition)
-    except (ValueError, RecursionError):
+        state = payloads.read(definition)
+    except payloads.NotJson:
         return definition  # told in the words for a machine's
     if not isinstance(state, dict):
         return definition
-    states: dict[str, Any] = {name: {"Type": "Succeed"} for name in _named(state)}
-    return json.dumps({"StartAt": ALONE, "States": {**states, ALONE: state}})
+    others = json.dumps({name: {"Type": "Succeed"} for name in _named(state) if name != ALONE})
+    # The text as it came: what stands twice in it is seen.
+    return f'{{"StartAt":"{ALONE}","States":{others[:-1]}{"," if others != "{}" else ""}"{ALONE}":{definition}}}}}'
 
 
 def _named(state: Mapping[str, Any]) -> list[str]:
