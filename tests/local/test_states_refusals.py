@@ -335,3 +335,69 @@ def test_sync_without_data(sfn: Any, there: dict[str, str]) -> None:
     assert "input" not in seen and "output" not in seen
     assert (seen["inputDetails"], seen["outputDetails"]) == ({"included": False}, {"included": False})
     assert (seen["traceHeader"], seen["billingDetails"]["billedMemoryUsedInMB"]) == ("Root=1-2", 64)
+
+
+def nested(levels: int) -> str:
+    text = '{"StartAt":"A0","States":{"A0":{"Type":"Pass","End":true}}}'
+    for level in range(1, levels):
+        state = f'{{"Type":"Parallel","End":true,"Branches":[{text}]}}'
+        text = f'{{"StartAt":"A{level}","States":{{"A{level}":{state}}}}}'
+    return text
+
+
+def passing(**fields: Any) -> str:
+    return json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True, **fields}}})
+
+
+def computed(expression: str) -> str:
+    return passing(QueryLanguage="JSONata", Output=f"{{% {expression} %}}")
+
+
+BROKEN = {
+    "nothing": "   ",
+    "text": '"x"',
+    "null": "null",
+    "zero": "{}\0",
+    "mark": "\ufeff{}",
+    "more": '{"StartAt":"A"} {',
+    "deep machines": nested(2000),
+    "deep arrays": "[" * 100_000,
+    "deep objects": '{"a":' * 100_000,
+    "deep value": '{"StartAt":"A","States":{"A":{"Type":"Pass","End":true,"Result":' + "[" * 9999 + "]" * 9999 + "}}}",
+    "not a number": '{"StartAt":"A","States":{"A":{"Type":"Pass","End":true,"Result":NaN}}}',
+    "too large a number": '{"StartAt":"A","States":{"A":{"Type":"Wait","End":true,"Seconds":1e400}}}',
+    "too long a wait": '{"StartAt":"A","States":{"A":{"Type":"Wait","End":true,"Seconds":1180591620717411303424}}}',
+    "twice": '{"StartAt":"A","States":{"A":{"Type":"Succeed"},"A":{"Type":"Succeed"}}}',
+    "no states": '{"StartAt":"A","States":{}}',
+    "no object": '{"StartAt":"A","States":{"A":[]}}',
+    "functions in functions": passing(Parameters={"a.$": "States.Array(" * 300 + ")" * 300}),
+    "brackets of a path": passing(InputPath="$" + "[" * 50_000),
+    "brackets of a filter": passing(InputPath="$[?(" + "(" * 5000 + "@.a" + ")" * 5000 + ")]"),
+    "brackets of an expression": computed("(" * 20_000 + "1" + ")" * 20_000),
+    "arrays of an expression": computed("[" * 20_000),
+    "functions of an expression": computed("function(){" * 5000 + "1" + "}" * 5000),
+    "choices of an expression": computed("true ? " * 5000 + "1"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_definitions_are_refused(sfn: Any, name: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        sfn.create_state_machine(name="broken", definition=BROKEN[name], roleArn=ROLE)
+    assert caught.value.response["Error"]["Code"] == "InvalidDefinition"
+    answer = sfn.validate_state_machine_definition(definition=BROKEN[name])
+    assert answer["result"] == "FAIL"
+    with pytest.raises(ClientError) as caught:
+        sfn.test_state(definition=BROKEN[name])
+    assert caught.value.response["Error"]["Code"] == "InvalidDefinition"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":NaN}', '{"a":1e400}', "'a'", "{}{}", "\ufeff{}"])
+def test_broken_inputs_are_refused(sfn: Any, there: dict[str, str], text: str) -> None:
+    for operation, machine in ((sfn.start_execution, "standard"), (sfn.start_sync_execution, "express")):
+        with pytest.raises(ClientError) as caught:
+            operation(stateMachineArn=f"{ARN}stateMachine:{machine}", input=text)
+        assert caught.value.response["Error"]["Code"] == "InvalidExecutionInput"
+    with pytest.raises(ClientError) as caught:
+        sfn.test_state(definition='{"Type":"Succeed"}', input=text)
+    assert caught.value.response["Error"]["Code"] == "InvalidExecutionInput"
