@@ -84,6 +84,9 @@ class Run:
             at = event["timestamp"]
             assert isinstance(at, int | float)
             read.read([event | {"timestamp": dt.datetime.fromtimestamp(at, dt.UTC)}])
+        last = read.steps[-1] if read.steps else None
+        if last is not None and last.kind == "Fail" and self.status == "FAILED":  # only the execution's end says why
+            last.error, last.cause = self.error, self.cause
         return read.steps
 
     def step(self, name: str) -> StepRun:
@@ -205,7 +208,8 @@ class Run:
             yield _line(step, (step.started - began).total_seconds())
         failed = self.failed_step
         if failed is not None:
-            yield f"  '{failed.name}' failed: {failed.error}: {_cut(failed.cause or 'no cause', _LONGEST)}"
+            because = f": {_cut(failed.cause, _LONGEST)}" if failed.cause else ""
+            yield f"  '{failed.name}' failed: {failed.error or self.error}{because}"
             if arguments := self.arguments_of(failed.name):
                 yield f"  it had called {failed.resource or 'its resource'} with {_cut(json.dumps(arguments[-1]), 200)}"
         elif self.status == "SUCCEEDED":
