@@ -54,7 +54,7 @@ def plan(
     from millpond import deploy, project, stack
 
     loaded = project.load(folder)
-    target = _target(to, data or loaded.root / ".millpond", profile, region)
+    target = target_of(to, data or loaded.root / ".millpond", profile, region)
     made = deploy.plan(target, stack.build(loaded), pairs(parameter))
     if made.change_set:
         target.client("cloudformation").delete_change_set(ChangeSetName=made.change_set)
@@ -81,10 +81,10 @@ def deploy(
     from millpond import project, stack
 
     loaded = project.load(folder)
-    target = _target(to, data or loaded.root / ".millpond", profile, region)
+    target = target_of(to, data or loaded.root / ".millpond", profile, region)
     bundle = stack.build(loaded)
     if to != "local":
-        _confirm(target, f"deploy {loaded.name}", yes)
+        confirm(target, f"deploy {loaded.name}", yes)
     events = deployment.apply(
         target,
         bundle,
@@ -107,8 +107,8 @@ def destroy(
     from millpond import project
 
     loaded = project.load(folder)
-    target = _target(to, data or loaded.root / ".millpond", profile, region)
-    _confirm(target, f"delete the stack {loaded.name}", yes)
+    target = target_of(to, data or loaded.root / ".millpond", profile, region)
+    confirm(target, f"delete the stack {loaded.name}", yes)
     cloudformation = target.client("cloudformation")
     cloudformation.delete_stack(StackName=loaded.name)
     cloudformation.get_waiter("stack_delete_complete").wait(
@@ -117,7 +117,7 @@ def destroy(
     print(f"deleted {loaded.name} from {target.name}", file=sys.stderr)
 
 
-def _target(to: str, state: Path, profile: str | None, region: str | None) -> Target:
+def target_of(to: str, state: Path, profile: str | None, region: str | None) -> Target:
     from millpond.aws.target import Target
 
     if to == "local":
@@ -127,7 +127,7 @@ def _target(to: str, state: Path, profile: str | None, region: str | None) -> Ta
     raise ProjectError(f"--target {to}: local or aws")
 
 
-def _confirm(target: Target, what: str, yes: bool) -> None:
+def confirm(target: Target, what: str, yes: bool) -> None:
     account = target.client("sts").get_caller_identity()["Account"]
     print(f"{what} in account {account}, {target.region} ({target.name})", file=sys.stderr)
     if not yes:
