@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
-from millpond.asl import codec, fields, jackson, jsonata, paths, references, resources, warnings
+from millpond.asl import codec, datasets, fields, jackson, jsonata, paths, references, resources, warnings
 from millpond.asl.graph import Place, Visit, inner, targets, walk
 from millpond.asl.model import (
     ABSENT,
@@ -621,6 +621,7 @@ RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (
     _label,
     _map_mode,
     _map_limits,
+    datasets.check,
     _handlers,
     _seconds,
     _choice,

@@ -363,8 +363,7 @@ class Engine:
     def rejoin(self, snapshot: Snapshot, program: Program, parent: Spread, birth: Birth) -> Run:
         """Go on with a child execution that the store remembers. Raises ValueError."""
         run = self._child(snapshot.start, program, parent, birth)
-        if snapshot.over:
-            run.batch.birth = birth
+        run.batch.birth = birth
         self._rebuild(run, snapshot)
         return run
 

@@ -120,7 +120,11 @@ def test_every_child_has_its_own_token_and_all_survive_a_restart() -> None:
     assert [call.arguments["t"] for call in again.calls] == [tokens[2]]
 
 
-READ = {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {"Bucket": "b", "Key.$": "$.key"}}
+READ = {
+    "Resource": "arn:aws:states:::s3:getObject",
+    "ReaderConfig": {"InputType": "JSON"},
+    "Parameters": {"Bucket": "b", "Key.$": "$.key"},
+}
 
 
 def test_items_come_from_a_reader() -> None:

@@ -325,3 +325,86 @@ def test_a_kill_at_every_batch_of_a_redrive(mode: str, monkeypatch: pytest.Monke
         (events,) = store.events.values()
         assert [event.id for event in events] == list(range(1, len(events) + 1)), point
         assert [event.type for event in events].count("ExecutionRedriven") == 1, point
+
+
+def distributed(states: dict[str, Any], kind: str = "STANDARD", **fields: Any) -> dict[str, Any]:
+    processor = machine(states) | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": kind}}
+    return {"Each": {"Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 1, "End": True, **fields}}
+
+
+def children(bench: Bench) -> list[tuple[str, int, int]]:
+    """Status, redrives and round of each child, of every Map Run in turn."""
+    store = bench.store
+    found = [child for arn in sorted(store.map_runs) for child in store.children(arn)]
+    return [(child.status, child.birth.redrives, child.birth.round) for child in found]
+
+
+def test_children_count_their_own_redrives() -> None:
+    """Those that had not begun are begun, the failed one goes on at its second state, twice."""
+    bench = Bench(machine(distributed(call("Read", Next="Write") | call("Write", End=True))), [1, 2, 3])
+    bench.workers.broken = {"Write:Read:2"}
+    assert bench.first()[2] == "States.ExceedToleratedFailureThreshold"
+    assert children(bench) == [("SUCCEEDED", 0, 0), ("FAILED", 0, 0)]
+    assert bench.redrive()[2] == "States.ExceedToleratedFailureThreshold"
+    assert bench.workers.calls == ["Write:Read:2"]
+    bench.workers.broken = set()
+    assert bench.redrive()[0] == "SUCCEEDED"
+    assert bench.workers.calls == ["Write:Read:2", "Read:3", "Write:Read:3"]
+    assert children(bench) == [("SUCCEEDED", 0, 0), ("SUCCEEDED", 2, 2), ("SUCCEEDED", 0, 2)]
+    (run,) = bench.store.map_runs.values()
+    assert (run.status, run.redrives) == ("SUCCEEDED", 2)
+
+
+def test_express_children_begin_anew_under_other_names() -> None:
+    bench = Bench(machine(distributed(call("Read", Next="Write") | call("Write", End=True), "EXPRESS")), [1, 2])
+    bench.workers.broken = {"Write:Read:2"}
+    bench.first()
+    (arn,) = bench.store.map_runs
+    names = [child.execution for child in bench.store.children(arn)]
+    bench.workers.broken = set()
+    assert bench.redrive()[0] == "SUCCEEDED"
+    assert bench.workers.calls == ["Read:2", "Write:Read:2"]
+    first, second = [child.execution for child in bench.store.children(arn)]
+    assert first == names[0] and second != names[1]
+
+
+def test_nested_map_runs_go_on_together() -> None:
+    inner = distributed(call(End=True))["Each"]
+    bench = Bench(machine(distributed({"Inner": inner})), [[1, 2], [3]])
+    bench.workers.broken = {"Copy:2"}
+    assert bench.first()[0] == "FAILED"
+    bench.workers.broken = set()
+    status, output, _ = bench.redrive()
+    assert (status, output) == ("SUCCEEDED", '[["Copy:1","Copy:2"],["Copy:3"]]')
+    assert bench.workers.calls == ["Copy:2", "Copy:3"]
+
+
+def test_a_stopped_map_run_goes_on() -> None:
+    bench = Bench(machine(distributed(call(End=True), MaxConcurrency=2)), [1, 2, 3])
+    bench.workers.silent = {"Copy:1"}
+    bench.engine.start(bench.begin)
+    bench.engine.run_until_idle()
+    bench.engine.stop(bench.begin.execution)
+    assert bench.run()[0] == "ABORTED"
+    assert [status for status, _, _ in children(bench)] == ["ABORTED", "SUCCEEDED", "SUCCEEDED"]
+    bench.workers.silent = set()
+    status, output, _ = bench.redrive()
+    assert (status, output) == ("SUCCEEDED", '["Copy:1","Copy:2","Copy:3"]')
+    assert bench.workers.calls == ["Copy:1"]
+
+
+def test_a_map_run_whose_branch_was_aborted() -> None:
+    """Its Map state says so, and a redrive takes it up where it was."""
+    slow = machine(distributed(call(End=True)))
+    fast = machine(call("Fast", End=True))
+    bench = Bench(machine({"Both": {"Type": "Parallel", "Branches": [slow, fast], "End": True}}), [1, 2])
+    bench.workers.silent = {"Copy:2", "Fast:[1, 2]"}
+    bench.engine.start(bench.begin)
+    bench.engine.run_until_idle()
+    token = bench.workers.tokens[bench.workers.calls.index("Fast:[1, 2]")]
+    bench.engine.task_failed(token, "Boom")
+    assert bench.run()[0] == "FAILED"
+    assert bench.types[-4:-1] == ["MapRunAborted", "MapStateAborted", "ParallelStateFailed"]
+    bench.workers.silent = set()
+    assert bench.redrive()[0] == "SUCCEEDED"
+    assert sorted(bench.workers.calls) == ["Copy:2", "Fast:[1, 2]"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,11 @@ class Journal:
 
     def write(self, batch: Batch) -> None:
         """Log what happened in one slice of an execution."""
+        if not self._followed:
+            return
+        birth = batch.birth
+        if birth is not None and birth.parent in self._followed:  # a child of a Map Run logs where its parent does
+            self._followed[batch.execution] = replace(self._followed[birth.parent], redrives=birth.redrives)
         followed = self._followed.get(batch.execution)
         if followed is None:
             return
