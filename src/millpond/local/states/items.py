@@ -191,7 +191,7 @@ class ItemReaders:
             shown = {
                 "Etag": found["ETag"],
                 "Key": found["Key"],
-                "LastModified": found["LastModified"].timestamp(),
+                "LastModified": int(found["LastModified"].timestamp()),
                 "Size": found["Size"],
                 "StorageClass": found.get("StorageClass", "STANDARD"),
             }
