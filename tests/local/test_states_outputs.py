@@ -73,6 +73,9 @@ def test_versions_of_functions(aws: Callable[[str], Any], function: str, paramet
     headers = output["SdkHttpMetadata"]["HttpHeaders"]
     assert headers["X-Amz-Executed-Version"] == version
     assert headers["x-amzn-RequestId"] == output["SdkResponseMetadata"]["RequestId"]
+    # "Invoke an AWS Lambda function with Step Functions" prints these.
+    also = {"Connection", "Content-Length", "Content-Type", "Date", "X-Amzn-Trace-Id", "x-amzn-Remapped-Content-Length"}
+    assert also <= headers.keys() and headers["Content-Type"] == "application/json"
     assert {name: [value] for name, value in headers.items()} == output["SdkHttpMetadata"]["AllHttpHeaders"]
 
 

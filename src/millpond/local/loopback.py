@@ -11,6 +11,7 @@ server runs, on a loop of its own) while the calling thread waits: never call a 
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import functools
 import io
 import tempfile
@@ -115,7 +116,9 @@ class Loopback:
                 region=endpoint.region,
                 request_id=str(uuid.uuid4()),
             )
-            status, headers, file = reply.status, reply.headers, io.BytesIO(reply.body)
+            status, file = reply.status, io.BytesIO(reply.body)
+            written = {"Date": email.utils.formatdate(usegmt=True), "Content-Length": str(len(reply.body))}
+            headers = [*reply.headers, *written.items()]  # what a server adds on the wire
         return AWSResponse(request.url, status, _case_insensitive(headers), Body(file))
 
     def _s3(self, request: Any) -> tuple[int, list[tuple[str, str]], Any]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
+import hashlib
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -352,8 +354,12 @@ def with_metadata(output: dict[str, Any], response: Mapping[str, Any], service: 
     """What optimised integrations add to a call's answer; keys sorted as AWS writes them. `service` is botocore's."""
     metadata = response.get("ResponseMetadata", {})
     known = request_id(service, metadata)
-    headers = {HEADERS.get(name.lower(), name): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
-    headers |= {"x-amzn-RequestId": known}
+    given = {HEADERS.get(name.lower(), name): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
+    headers = given | {"x-amzn-RequestId": known, "Connection": "keep-alive", "Content-Type": _content_type(service)}
+    if service == "lambda":
+        headers |= {"x-amzn-Remapped-Content-Length": "0", "X-Amzn-Trace-Id": _trace(known)}
+    elif service == "dynamodb":
+        headers["Server"] = "Server"
     added = {
         "SdkHttpMetadata": {
             "AllHttpHeaders": {name: [value] for name, value in headers.items()},
@@ -377,6 +383,25 @@ HEADERS: Mapping[str, str] = {
     "x-amzn-trace-id": "X-Amzn-Trace-Id",
 }
 """Headers as AWS's services spell them: AWS Step Functions Developer Guide, outputs of lambda:invoke and DynamoDB."""
+
+
+def _content_type(service: str) -> str:
+    """The type of a service's answers by its protocol, whoever answers here."""
+    described = models.model(service)
+    metadata = described.metadata if described is not None else {}
+    match metadata.get("protocol"):
+        case "json":
+            return f"application/x-amz-json-{metadata.get('jsonVersion', '1.1')}"
+        case "query" | "ec2" | "rest-xml":
+            return "text/xml"
+    return "application/json"
+
+
+def _trace(request: str) -> str:
+    """A trace header in X-Ray's form. No trace is kept, so it says `sampled=0`."""
+    digits = hashlib.sha256(request.encode()).hexdigest()
+    return f"root=1-{int(time.time()):08x}-{digits[:24]};parent={digits[24:40]};sampled=0"
+
 
 _MOTO_ID = 52
 """Characters of an id that moto makes up, whatever the service: AWS's DynamoDB and S3 have such ids, others UUIDs."""
