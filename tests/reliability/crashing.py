@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Protocol
 
 from millpond.asl.model import Machine
@@ -148,11 +149,31 @@ def run(
     when time passes, as systems write within half a minute; a loss of years would let other branches come first."""
     world, store = World(work, fuse), FusedStore(fuse, only_barriers=only_barriers)
     start = start_of(machine, value, "crash", world.clock.now(), True, False)
+    _to_the_end(store, world, start, lambda engine: engine.start(start), write_back=write_back)
+    return store, world, start
+
+
+def redrive(store: FusedStore, world: World, start: Start, work: Work, fuse: Fuse) -> Start:
+    """Redrive what has ended badly, through all the crashes of the fuse; the world works as `work` says now."""
+    again = replace(start, redrive_count=start.redrive_count + 1, redriven_at=world.clock.now())
+    world.work = work
+    world.fuse = store.fuse = fuse
+    del store.ended[start.execution]
+    store.write_back()
+    snapshot = store.snapshot(again)
+    assert snapshot.over
+    _to_the_end(store, world, again, lambda engine: engine.redrive(snapshot), write_back=True)
+    return again
+
+
+def _to_the_end(
+    store: FusedStore, world: World, start: Start, begin: Callable[[Engine], None], *, write_back: bool
+) -> None:
     engine = world.engine = Engine(world.clock, world, store)
-    engine.start(start)
+    begin(engine)
     for _ in range(20_000):
         if start.execution in store.ended:
-            return store, world, start
+            return
         try:
             round_of(engine, world, lambda: start.execution in store.ended)
             if write_back:
@@ -160,7 +181,7 @@ def run(
         except Crash:
             store.restart()
             if start.execution in store.ended:
-                return store, world, start
+                return
             engine = world.engine = Engine(world.clock, world, store)
             engine.restore(store.snapshot(start))
     raise AssertionError("the execution never ended")

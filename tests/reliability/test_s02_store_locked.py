@@ -53,7 +53,9 @@ def test_s02_for_three_seconds(process: Process, figures: Callable[..., None]) -
         assert not any(start.done() for start in starts), "answered before it was written"
         release()
         arns = [start.result()["executionArn"] for start in starts]
-    figures(locked_seconds=3, delayed=len(arns), refused=0, slowest_describe_ms=round(slowest * 1000))
+    figures(
+        locked_seconds=3, delayed=len(arns), refused=len(starts) - len(arns), slowest_describe_ms=round(slowest * 1000)
+    )
     assert {process.ended(arn)["status"] for arn in [first, *arns]} == {"SUCCEEDED"}
     process.kill()
     assert check_store(process.data / "endpoint.db") == 9
@@ -86,11 +88,12 @@ def test_s02_for_long(process: Process, full: bool, figures: Callable[..., None]
             assert sfn.describe_execution(executionArn=running[0])["status"] == "RUNNING"
             time.sleep(0.2)
         release()
-    assert {process.ended(arn)["status"] for arn in running} == {"SUCCEEDED"}
+    lost = sum(process.ended(arn)["status"] != "SUCCEEDED" for arn in running)
+    assert not lost
     start()
     assert len(answered) == 1
     figures(
-        locked_seconds=round(seconds), refused_503=len(codes), refused_after_seconds=round(refused_after, 1), lost=0
+        locked_seconds=round(seconds), refused_503=len(codes), refused_after_seconds=round(refused_after, 1), lost=lost
     )
     process.ended(answered[0])
     assert len(sfn.list_executions(stateMachineArn=machine)["executions"]) == 21
