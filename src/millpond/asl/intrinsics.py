@@ -29,6 +29,7 @@ _STRING = re.compile(r"\s*'((?:[^'\\]|\\['{}\\])*)'\s*(?=[,)])")
 _CLOSERS = {"(": ")", "[": "]"}
 LONGEST = 10_000
 MOST_ITEMS = 1_000
+LARGEST = (1 << 63) - 1
 LONGEST_FORMATTED = 16 << 20  # characters; no state may give 262,144 bytes
 DEEPEST = 10
 
@@ -145,7 +146,10 @@ def _integer(value: Json) -> int:
     """AWS rounds what is not an integer to the nearest one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _Wrong(f"A number was expected but was: {paths.compact(value)}")
-    return value if isinstance(value, int) else math.floor(value + 0.5)
+    number = value if isinstance(value, int) else math.floor(value + 0.5)
+    if not -LARGEST - 1 <= number <= LARGEST:
+        raise _Wrong(f"The number is out of range: {paths.compact(value)}")
+    return number
 
 
 def _short(value: Json) -> str:
@@ -204,10 +208,9 @@ def _range(values: list[Json], scope: Scope) -> Json:
     first, last, step = (_integer(value) for value in values)
     if step == 0:
         raise _Wrong("The step must not be zero")
-    items = range(first, last + (1 if step > 0 else -1), step)
-    if len(items) > MOST_ITEMS:
+    if (last - first) // step >= MOST_ITEMS:
         raise _Wrong(f"The range has more than {MOST_ITEMS} items")
-    return list(items)
+    return list(range(first, last + (1 if step > 0 else -1), step))
 
 
 def _get_item(values: list[Json], scope: Scope) -> Json:
@@ -266,7 +269,10 @@ def _random(values: list[Json], scope: Scope) -> Json:
         raise _Wrong("The end of the range must be greater than its start")
     if len(values) < 3:
         return start + int(scope.random() * (end - start))
-    return start + _java_random(_integer(values[2]), end - start)
+    seed = _integer(values[2])
+    if end - start >= 1 << 31:  # more than Java's nextInt can draw
+        return start + int(java_double(seed) * (end - start))
+    return start + _java_random(seed, end - start)
 
 
 def _java_random(seed: int, bound: int) -> int:

@@ -150,6 +150,8 @@ CALLS: dict[str, Any] = {
     "States.StringSplit('1+2.3=4', '+.=')": ["1", "2", "3", "4"],
     "States.MathAdd(1, 1.5)": 3,
     "States.MathRandom(1, 2)": 1,
+    "States.MathRandom(0, 9000000000000000000, 7)": 6576291378540379136,
+    "States.ArrayRange(1, -9000000000000000000, 1)": [],
     "States.JsonMerge($x, $.a, false)": {"y": [5], "b": [1, 2, {"c": None}]},
     "States.Base64Decode(States.Base64Encode('ü'))": "ü",
     "States.ArrayLength($.a.b[?(@ == ')')])": 0,
@@ -174,6 +176,9 @@ def test_intrinsic(call: str) -> None:
         "States.Base64Decode('%')",
         "States.Format('{}')",
         "States.MathAdd('a', 1)",
+        "States.ArrayRange(1, 9000000000000000000, 1)",
+        "States.ArrayRange(0, 99999999999999999999999, 1)",
+        "States.MathRandom(0, 1e300)",
     ],
 )
 def test_intrinsic_failure(call: str) -> None:
