@@ -58,7 +58,15 @@ Numbers are printed 1e+21 where Java prints 1.0E21. A value nested more than som
 Variables: what is more than their quotas fails with States.DataLimitExceeded in words of ours; the 10 MiB are counted
 for each branch, with what it sees of its parents.
 
-TestState's refusals that no recording shows have words of ours.
+Step Functions' API: where AWS documents no words, ours are used (for labelled ARNs, aliases' routing, tags, a machine
+that is being deleted, warnings about definitions). Broken lengths and ranges are told before broken enumerations and
+patterns, not in one sentence. Definitions nest 300 levels deep at most, payloads 500. DescribeStateMachine of an alias
+shows the version of most weight. What an optimised integration requires and a Task's constant parameters leave out is
+refused when the machine is created. Log groups need not exist beforehand; AWS's log stream that probes them is missing.
+
+TestState: refusals that no recording shows have words of ours. Of mocks for `.sync` tasks those of Step Functions and
+Athena are compared with the polled answer. A percentage of tolerated failures counts for the Map under test, not for
+one around it, whose Catch sees the nested state's input.
 
 Distributed Maps: the causes of States.ItemReaderFailed and States.ResultWriterFailed are AWS's where they are known,
 else ours. A result file ends at 1 GiB (AWS does not document where). A Map Run that is stopped with its execution
