@@ -214,6 +214,15 @@ def test_token_failure(sfn: Any, aws: Callable[[str], Any]) -> None:
     assert (seen["error"], seen["cause"]) == ("Mine", "because")
 
 
+def test_heartbeats_keep_a_task_waiting(sfn: Any, aws: Callable[[str], Any]) -> None:
+    execution, token = callback(sfn, aws, HeartbeatSeconds=1)
+    for _ in range(4):
+        time.sleep(0.4)
+        sfn.send_task_heartbeat(taskToken=token)
+    sfn.send_task_success(taskToken=token, output='"alive"')
+    assert ended(sfn, execution)["output"] == '"alive"'
+
+
 def test_token_without_heartbeat_times_out(sfn: Any, aws: Callable[[str], Any]) -> None:
     execution, _ = callback(sfn, aws, HeartbeatSeconds=1)
     assert ended(sfn, execution)["error"] in ("States.HeartbeatTimeout", "States.Timeout")
