@@ -207,6 +207,18 @@ def test_token_success_once(sfn: Any, aws: Callable[[str], Any]) -> None:
     assert caught.value.response["Error"]["Code"] == "InvalidToken"
 
 
+def test_a_job_may_be_ended_by_its_token(sfn: Any) -> None:
+    """API Reference, SendTaskSuccess: tokens of the job run pattern count, too."""
+    machine = child(sfn, {"Type": "Wait", "Seconds": 60, "End": True})
+    parameters = {"StateMachineArn": machine, "Input": {"token.$": "$$.Task.Token"}}
+    execution = start(sfn, task("states:startExecution.sync:2", parameters))
+    (running,) = until(lambda: sfn.list_executions(stateMachineArn=machine)["executions"])
+    given = json.loads(sfn.describe_execution(executionArn=running["executionArn"])["input"])
+    sfn.send_task_success(taskToken=given["token"], output='"by hand"')
+    assert ended(sfn, execution)["output"] == '"by hand"'
+    sfn.stop_execution(executionArn=running["executionArn"])
+
+
 def test_token_failure(sfn: Any, aws: Callable[[str], Any]) -> None:
     execution, token = callback(sfn, aws)
     sfn.send_task_failure(taskToken=token, error="Mine", cause="because")

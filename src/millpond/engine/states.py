@@ -467,7 +467,8 @@ def _task(state: Task, is_jsonata: bool) -> Work:
     timeout = _limit(state.timeout_seconds, state.timeout_seconds_path, "TimeoutSeconds")
     heartbeat = _limit(state.heartbeat_seconds, state.heartbeat_seconds_path, "HeartbeatSeconds")
     role = _role(state, is_jsonata)
-    waits = state.resource.endswith(".waitForTaskToken")
+    # A job's token may be sent back, too: API Reference, SendTaskSuccess, "optionally ... using the job run pattern".
+    waits = state.resource.endswith((".waitForTaskToken", ".sync", ".sync:2"))
     resource = state.resource
 
     def work(frame: Frame) -> Call:

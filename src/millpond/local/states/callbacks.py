@@ -72,7 +72,9 @@ class Callbacks:
         call = self.engine.pending(token)
         if call is None:
             raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
-        if call.kind != "activity" and call.pattern != "token":
+        # A job's token counts, too: "optionally Task states using the job run pattern" (API Reference,
+        # SendTaskSuccess).
+        if call.kind != "activity" and call.pattern == "request":
             raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'")
         return call
 
