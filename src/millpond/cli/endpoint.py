@@ -31,6 +31,8 @@ Data = Annotated[
 START_SECONDS = 60
 STOP_SECONDS = 60
 LEFTOVER_SECONDS = 5
+MOCK_CONFIG = "SFN_MOCK_CONFIG"
+"""Where Step Functions Local, too, looks for its mock configuration file."""
 
 
 def up(
@@ -43,7 +45,7 @@ def up(
     mock_config: Annotated[
         Path | None,
         typer.Option(
-            envvar="SFN_MOCK_CONFIG",
+            envvar=MOCK_CONFIG,
             metavar="FILE",
             help="Step Functions Local's mock configuration: start an execution of '<stateMachineArn>#<test case>'.",
         ),
@@ -56,6 +58,8 @@ def up(
         print(f"already running on {found.url}, pid {found.pid}, state {at}")
         if port not in (None, found.port):
             raise MillpondError(f"it listens on port {found.port}, not {port}", help="millpond down, then up again")
+        if mock_config is not None:
+            print("millpond: a mock configuration is taken at the start: millpond down, then up again", file=sys.stderr)
         return
     started = start(at, port=port, time_scale=time_scale, mock_config=mock_config, background=background)
     print(f"ready on {started[1].url}, state {at}")
@@ -106,6 +110,8 @@ def start(
     background: bool = False,
 ) -> tuple[subprocess.Popen[bytes], Running]:
     """Start the server process and wait until it answers. Raises MillpondError with its own words when it does not."""
+    if mock_config is None and os.environ.get(MOCK_CONFIG):
+        mock_config = Path(os.environ[MOCK_CONFIG])
     if mock_config is not None:
         _check_mocks(mock_config)
     state.prepare(at)

@@ -171,6 +171,19 @@ def test_a_taken_port_is_told(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_mock_configuration_that_is_not_valid_is_told_with_its_place(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    Path("mocks.json").write_text('{"StateMachines": {\n "M": 3}}')
+    assert millpond.cli.run(["up", "--background", "--mock-config", "mocks.json"]) == 2
+    assert "error MOCK_CONFIG mocks.json:2:7: 'M' must be a JSON object" in capsys.readouterr().err
+    monkeypatch.setenv("SFN_MOCK_CONFIG", "absent.json")
+    assert millpond.cli.run(["up", "--background"]) == 2
+    assert "absent.json cannot be read" in capsys.readouterr().err
+    assert not (project / ".millpond").exists()
+
+
 def test_a_killed_endpoint_is_not_running_and_starts_again(project: Path) -> None:
     port = str(endpoint._any_free())
     assert command(project, "up", "--background", "--port", port).returncode == 0
