@@ -78,6 +78,17 @@ def test_a_mock_configuration_as_it_is(state_machine):
         nightly.run({}, mocks=mocks)
 
 
+def test_children_of_a_distributed_map(state_machine):
+    call = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f"}}
+    inner = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "One"}
+    inner["States"] = {"One": call | {"End": True}}
+    each = {"Type": "Map", "ItemProcessor": inner, "End": True}
+    spread = state_machine({"StartAt": "Each", "States": {"Each": each}})
+    spread.on("One").succeed(1)
+    run = spread.run([1, 2, 3])
+    assert run.output == [1, 1, 1] and run.visited("One") and len(run.children) == 3
+
+
 def test_express(state_machine):
     call = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f"}}
     quick = state_machine({"StartAt": "A", "States": {"A": call | {"End": True}}}, express=True)
@@ -129,7 +140,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.slow
 def test_a_users_tests_run_deployed_machines(said: str) -> None:
-    assert "1 failed, 6 passed" in said, said
+    assert "1 failed, 7 passed" in said, said
 
 
 @pytest.mark.slow

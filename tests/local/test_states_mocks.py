@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from millpond.errors import DefinitionError
+from millpond.errors import MillpondError
 from millpond.local.server import Server
 
 Serve = Callable[[Server], AbstractContextManager[Server]]
@@ -84,6 +84,10 @@ MACHINES = {
             "Act": {"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:a", "End": True}
         },
     },
+    "Redriven": {
+        "StartAt": "Call",
+        "States": {"Call": {"Type": "Task", "Resource": LAMBDA, "Parameters": {"FunctionName": "f"}, "End": True}},
+    },
     "Quick": {
         "StartAt": "Call",
         "States": {"Call": {"Type": "Task", "Resource": LAMBDA, "Parameters": {"FunctionName": "f"}, "End": True}},
@@ -102,12 +106,14 @@ CONFIG = {
         },
         "Spread": {"TestCases": {"Four": {"One": "Numbers"}}},
         "Each": {"TestCases": {"Second": {"One": "SecondFails"}, "Four": {"One": "Numbers"}}},
+        "Redriven": {"TestCases": {"Second": {"Call": "SecondTime"}}},
         "Worker": {"TestCases": {"Mocked": {"Act": "Done"}}},
         "Quick": {"TestCases": {"One": {"Call": "Done"}}},
     },
     "MockedResponses": {
         "Charged": {"0": {"Return": {"StatusCode": 200, "Payload": {"amount": 7}}}},
         "LateTwice": {"0-1": {"Throw": {"Error": "Lambda.Late", "Cause": "slow"}}, "2": {"Return": "third"}},
+        "SecondTime": {"0": {"Throw": {"Error": "E"}}, "1": {"Return": "second"}},
         "LateOnce": {"0": {"Throw": {"Error": "Lambda.Late", "Cause": "slow"}}},
         "Refused": {"0": {"Throw": {"Error": "Refused", "Cause": "no money"}}},
         "Broken": {"0": {"Throw": {"Error": "Broken"}}},
@@ -212,6 +218,22 @@ def test_children_of_a_distributed_map_are_mocked(sfn: Any, machines: dict[str, 
     assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", ["a", "b", "b", "c"])
 
 
+def test_a_redrive_takes_the_next_answer(sfn: Any, machines: dict[str, str]) -> None:
+    execution = sfn.start_execution(stateMachineArn=machines["Redriven"] + "#Second")["executionArn"]
+
+    def ended() -> dict[str, Any]:
+        deadline = time.monotonic() + 30
+        while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return seen
+
+    assert ended()["error"] == "E"
+    sfn.redrive_execution(executionArn=execution)
+    seen = ended()
+    assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", "second")
+
+
 def test_an_activity_cannot_be_mocked(sfn: Any, machines: dict[str, str]) -> None:
     seen, _ = run(sfn, machines["Worker"] + "#Mocked")
     assert (seen["status"], seen["error"]) == ("FAILED", "States.Runtime")
@@ -285,7 +307,7 @@ def test_a_malformed_file_is_told_at_the_start(tmp_path: Path, serve: Serve) -> 
     file = tmp_path / "mocks.json"
     file.write_text("{}")
     starting = serve(Server(tmp_path / ".millpond", mock_config=file))
-    with pytest.raises(DefinitionError, match="'StateMachines' is missing"), starting:
+    with pytest.raises(MillpondError, match=r"is not valid: .*mocks\.json:1:1: 'StateMachines' is missing"), starting:
         pass
 
 

@@ -245,11 +245,17 @@ class Deployed:
 def wait(client: Any, execution: str, seconds: float) -> Run:
     """The run of an execution when it has ended, or as it is after so many seconds."""
     deadline, pause = time.monotonic() + seconds, 0.005
-    while (found := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+    while client.describe_execution(executionArn=execution)["status"] == "RUNNING":
         if time.monotonic() > deadline:
             break
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
+    return read(client, execution)
+
+
+def read(client: Any, execution: str) -> Run:
+    """The run of an execution as it is now."""
+    found = client.describe_execution(executionArn=execution)
     pages = client.get_paginator("get_execution_history").paginate(executionArn=execution)
     events = [_event(event) for page in pages for event in page["events"]]
     ended = found.get("stopDate") or dt.datetime.now(dt.UTC)
@@ -260,7 +266,15 @@ def wait(client: Any, execution: str, seconds: float) -> Run:
         found.get("cause"),
         seconds=(ended - found["startDate"]).total_seconds(),
         recorded=events,
+        family=lambda: _children(client, execution) if any(e["type"] == "MapRunStarted" for e in events) else (),
     )
+
+
+def _children(client: Any, execution: str) -> Iterator[Run]:
+    for runs in client.get_paginator("list_map_runs").paginate(executionArn=execution):
+        for run in runs["mapRuns"]:
+            for page in client.get_paginator("list_executions").paginate(mapRunArn=run["mapRunArn"]):
+                yield from (read(client, child["executionArn"]) for child in page["executions"])
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:

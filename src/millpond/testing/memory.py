@@ -131,6 +131,12 @@ class MemoryStore:
         for _, execution in sorted((index, arn) for (run, index), arn in self._at.items() if run == map_run):
             yield self._child(execution)
 
+    def born(self) -> Iterator[tuple[Child, list[Event]]]:
+        """Every child execution, of whatever Map Run, with its history (an Express one has none)."""
+        for execution in self._kept:
+            events = self._kids.events.get(execution, []) if self._kids is not None else []
+            yield self._child(execution), events
+
     def _child(self, execution: str) -> Child:
         kept = self._kept[execution]
         end = kept.ended if kept.status not in ("RUNNING", "PENDING") else None

@@ -12,7 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,6 +56,13 @@ class Run:
     seconds: float = 0.0
     recorded: Sequence[Mapping[str, Json]] | None = field(default=None, compare=False)
     """The history where it was read from GetExecutionHistory, timestamps in epoch seconds."""
+    family: Callable[[], Iterable[Run]] | None = field(default=None, compare=False)
+    """Reads `children`, when they are asked for."""
+
+    @cached_property
+    def children(self) -> tuple[Run, ...]:
+        """The child executions of its distributed Maps, each a run of its own."""
+        return tuple(self.family()) if self.family is not None else ()
 
     @cached_property
     def history(self) -> list[dict[str, Json]]:
@@ -71,8 +79,8 @@ class Run:
         return [step.name for step in self.steps]
 
     def visited(self, name: str) -> bool:
-        """Was this state entered?"""
-        return name in self.states
+        """Was this state entered, by the execution or by a child of one of its distributed Maps?"""
+        return name in self.states or any(child.visited(name) for child in self.children)
 
     @cached_property
     def steps(self) -> list[StepRun]:
@@ -192,6 +200,13 @@ class Run:
                 found.append((state, json.loads(text) if isinstance(text, str) else None))
         return found
 
+    def _family_lines(self) -> Iterator[str]:
+        if self.children:
+            yield f"  child executions: {_counted(self.children)}"
+        failed = next((child for child in self.children if child.status not in ("SUCCEEDED", "RUNNING")), None)
+        if failed is not None:
+            yield from (f"    {line}" for line in failed.explain().splitlines())
+
     def _lines(self) -> Iterator[str]:
         why = f": {self.error}" if self.error else ""
         if self.error and self.cause:
@@ -206,6 +221,7 @@ class Run:
             yield f"  ... {len(self.steps) - len(shown)} steps before"
         for step in shown:
             yield _line(step, (step.started - began).total_seconds())
+        yield from self._family_lines()
         failed = self.failed_step
         if failed is not None:
             because = f": {_cut(failed.cause, _LONGEST)}" if failed.cause else ""
@@ -214,6 +230,11 @@ class Run:
                 yield f"  it had called {failed.resource or 'its resource'} with {_cut(json.dumps(arguments[-1]), 200)}"
         elif self.status == "SUCCEEDED":
             yield f"  output: {_cut(json.dumps(self.output), _LONGEST)}"
+
+
+def _counted(children: Sequence[Run]) -> str:
+    found = Counter(child.status for child in children)
+    return ", ".join(f"{count} {status}" for status, count in sorted(found.items()))
 
 
 def _line(step: StepRun, at: float) -> str:

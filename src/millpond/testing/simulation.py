@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,8 +160,16 @@ class Simulation:
         calls = tuple(call for call in self.tasks.calls[self._before :] if call.machine_arn.partition("/")[0] == own)
         seconds = self.clock.now() - self._start.started_at
         if end is None:
-            return Run("RUNNING", events=events, calls=calls, seconds=seconds)
-        return Run(end.status, parsed(end.output), end.error, end.cause, events, calls, seconds)
+            return Run("RUNNING", events=events, calls=calls, seconds=seconds, family=self._family)
+        output = parsed(end.output)
+        return Run(end.status, output, end.error, end.cause, events, calls, seconds, family=self._family)
+
+    def _family(self) -> Iterator[Run]:
+        """The children of distributed Maps as they are now."""
+        for child, events in self._store.born():
+            seconds = (child.stopped or self.clock.now()) - child.birth.started
+            output = parsed(child.output)
+            yield Run(child.status, output, child.error, child.cause, tuple(events), seconds=seconds)
 
 
 def simulate(

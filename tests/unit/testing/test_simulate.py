@@ -227,6 +227,11 @@ def test_children_of_a_distributed_map_reach_the_fakes() -> None:
     tasks.fakes.reverse()
     run = simulate(distributed(ToleratedFailureCount=1), ["a", "b"], tasks=tasks)
     assert run.status == "SUCCEEDED" and run.arguments_of("One") == [{"JobName": "a"}, {"JobName": "b"}]
+    assert run.states == ["Each"] and run.visited("One") and not run.visited("Two")
+    assert [(child.status, child.error, child.states) for child in run.children] == [
+        *(("SUCCEEDED", None, ["One"]), ("FAILED", "E", ["One"])),
+    ]
+    assert "  child executions: 1 FAILED, 1 SUCCEEDED\n    FAILED after 0.0 s: E: no" in str(run)
     config = {"StateMachines": {"M": {"TestCases": {"C": {"One": "R"}}}}}
     config["MockedResponses"] = {"R": {"0": {"Return": "x"}, "1-2": {"Return": "y"}}}
     assert simulate(distributed(), ["a", "b", "c"], mocks=config).output == ["x", "y", "y"]

@@ -56,7 +56,7 @@ class Mocks:
     # The file -------------------------------------------------------------------------------------------------------
 
     def load(self) -> mocks.MockConfig | None:
-        """The configuration as it is now; None without a file. Raises MillpondError, DefinitionError."""
+        """The configuration as it is now; None without a file. Raises MillpondError with all findings."""
         if self._file is None:
             return None
         try:
@@ -67,6 +67,9 @@ class Mocks:
                 for finding in config.warnings:
                     log.warning("%s: %s", finding.span, finding.message)
                 self._read = stamp, config
+        except DefinitionError as error:
+            said = "; ".join(f"{finding.span}: {finding.message}" for finding in error.diagnostics)
+            raise MillpondError(f"The mock configuration is not valid: {said}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise MillpondError(f"the mock configuration {self._file} cannot be read: {error}") from None
         return self._read[1]
@@ -88,9 +91,6 @@ class Mocks:
             return plain, config.case(plain.split(":stateMachine:")[-1].split(":")[0], name)
         except AwsError:
             raise
-        except DefinitionError as error:
-            said = "; ".join(f"{finding.span}: {finding.message}" for finding in error.diagnostics)
-            raise AwsError("ValidationException", f"The mock configuration is not valid: {said}") from None
         except MillpondError as error:
             more = f"; {error.help}" if error.help else ""
             raise AwsError("ValidationException", error.message + more) from None
