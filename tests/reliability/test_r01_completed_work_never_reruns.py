@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from soundness import Process, check_store, until
+from workload import Everything
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ def lines(ledger: Path) -> list[list[str]]:
 
 
 def test_r01(process: Process, tmp_path: Path, full: bool, figures: Callable[..., None]) -> None:
-    items, kills = (1000, 25) if full else (300, 6)
+    items, kills = (1000, 25) if full else (200, 4)
     ledger, chance = tmp_path / "ledger", random.Random(1)
     process.function("work", SOURCE)
     execution = process.sfn.start_execution(
@@ -96,6 +97,17 @@ def test_r01(process: Process, tmp_path: Path, full: bool, figures: Callable[...
     assert sum(event["type"] == "MapIterationSucceeded" for event in events) == items
     process.kill()
     assert check_store(process.data / "endpoint.db") == 1
+
+
+def test_r01_everything_at_once(process: Process, full: bool, figures: Callable[..., None]) -> None:
+    """Maps (inline, distributed), nested executions, retries, timers, killed at moments of chance."""
+    work, chance = Everything(process, 3 if full else 1), random.Random(2)
+    kills = 12 if full else 3
+    for _ in range(kills):
+        time.sleep(chance.random() * 0.7)
+        process.kill()
+        process.up()
+    figures(executions=work.check(), kills=kills)
 
 
 SLOW = """

@@ -63,28 +63,28 @@ def refusal(process: Process, execution: str) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def test_r05(bench: Bench, figures: Callable[..., None]) -> None:
-    process = bench.process
+def test_r05(bench: Bench, full: bool, figures: Callable[..., None]) -> None:
+    process, (items, bad) = bench.process, (1000, 700) if full else (300, 210)
     each = {"StartAt": "Work", "States": {"Work": bench.task()}}
     states = {"Each": {"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": each, "End": True}}
-    bench.broken.write_text("700")
-    answer = bench.start("map", states, list(range(1000)))
+    bench.broken.write_text(str(bad))
+    answer = bench.start("map", states, list(range(items)))
     assert (answer["status"], answer["error"]) == ("FAILED", "ValueError")
     execution = answer["executionArn"]
-    assert bench.calls.total() == 701
+    assert bench.calls.total() == bad + 1
     process.kill()
     process.up()
     assert bench.redrive(execution)["status"] == "FAILED"  # still broken
-    assert bench.calls.total() == 702
+    assert bench.calls.total() == bad + 2
     bench.broken.unlink()
     answer = bench.redrive(execution)
-    assert (answer["status"], json.loads(answer["output"])) == ("SUCCEEDED", list(range(1000)))
+    assert (answer["status"], json.loads(answer["output"])) == ("SUCCEEDED", list(range(items)))
     assert answer["redriveCount"] == 2
     calls = bench.calls
-    figures(items=1000, redrives=2, calls=calls.total(), calls_beyond_items_and_failures=calls.total() - 1002)
-    assert calls.pop("700") == 3  # failed twice, then not
+    figures(items=items, redrives=2, calls=calls.total(), calls_beyond_items_and_failures=calls.total() - items - 2)
+    assert calls.pop(str(bad)) == 3  # failed twice, then not
     assert set(calls.values()) == {1}
-    assert len(calls) == 999
+    assert len(calls) == items - 1
     events = process.history(execution)
     assert [event["type"] for event in events].count("ExecutionRedriven") == 2
     assert refusal(process, execution) == "ExecutionNotRedrivable"  # it succeeded

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import subprocess
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from soundness import Process, check_store, until
+from workload import Everything
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +91,21 @@ def test_s01(process: Process, figures: Callable[..., None]) -> None:
     lost = fill_up(starts, lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard)))
     figures(acknowledged=len(starts.acknowledged), lost=lost, refused_503=len(starts.refusals),
             slowest_answer_seconds=round(starts.slowest, 2))  # fmt: skip
+
+
+def test_s01_everything_at_once(process: Process, full: bool, figures: Callable[..., None]) -> None:
+    """The disk is full again and again while everything works: it all waits, and ends well."""
+    work, chance = Everything(process, 3 if full else 1), random.Random(3)
+    times = 4 if full else 2
+    pid, (_, hard) = process.process.pid, resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    for _ in range(times):
+        time.sleep(0.2 + chance.random() * 0.5)
+        size = (process.data / "endpoint.db-wal").stat().st_size + chance.randrange(60_000)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        time.sleep(1.5)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    assert "cannot be written at the moment" in process.log.read_text()
+    figures(executions=work.check(), times_full=times)
 
 
 @pytest.fixture

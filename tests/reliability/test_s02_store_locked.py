@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 from botocore.exceptions import ClientError
 from soundness import Process, check_store
+from workload import Everything
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +100,13 @@ def test_s02_for_long(process: Process, full: bool, figures: Callable[..., None]
     assert len(sfn.list_executions(stateMachineArn=machine)["executions"]) == 21
     process.kill()
     assert check_store(process.data / "endpoint.db") == 21
+
+
+def test_s02_everything_at_once(process: Process, full: bool, figures: Callable[..., None]) -> None:
+    work = Everything(process, 3 if full else 1)
+    locks = (1.5, 7.0, 1.5) if full else (1.0, 6.0)
+    for seconds in locks:
+        time.sleep(0.4)
+        with locked(process):
+            time.sleep(seconds)
+    figures(executions=work.check(), locks=len(locks))
