@@ -62,6 +62,7 @@ _NAMES = re.compile(r"\$([^\W\d]\w*)")
 _SMALL_RANGE = re.compile(r"\[\s*\d{1,4}\s*\.\.\s*\d{1,4}\s*\]")
 _FUNCTION = re.compile(r"(?<![\w$])function\s*\(|λ")
 _ARGUMENT = re.compile(r"(?:,|\$(?:map|filter|each|sift|single|sort)\s*\()\s*(?:function\s*\(|λ)")
+_STEP = re.compile(r"\.\s*[({]")  # done for each item: two of them, one in the other, for each pair
 _REGEX = re.compile(r"[(,]\s*/")
 
 
@@ -74,7 +75,8 @@ def is_wild(text: str) -> bool:
         return True
     if not _TAME.issuperset(_CALLS.findall(text)) or not _WILD_NAMES.isdisjoint(_NAMES.findall(text)):
         return True
-    return len(_FUNCTION.findall(text)) != len(_ARGUMENT.findall(text))
+    functions = len(_FUNCTION.findall(text))
+    return functions > 1 or len(_STEP.findall(text)) > 1 or functions != len(_ARGUMENT.findall(text))
 
 
 # --------------------------------------------------------------------------------------------------------- this side

@@ -119,6 +119,8 @@ WILD = (
     "(function($f) { $f($f) })(function($f) { $f($f) })",
     "$match($x, /a/)",
     "$map($x, $pad)",
+    "$map($x, function($v) { $map($x, function($w) { $v & $w }) })",
+    "$x.($x.($ & $))",
     "/a/",
 )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millpond.asl import paths
+from millpond.asl import intrinsics, paths
 from millpond.asl.model import Json
 
 CASES = Path(__file__).parents[3].parent / "shared" / "cases" / "asl"
@@ -186,6 +187,47 @@ def test_intrinsic_failure(call: str) -> None:
         paths.expression(call)(SCOPE)
     assert caught.value.error == "States.IntrinsicFailure"
     assert caught.value.cause.startswith(f"The function '{call}' had the following error: ")
+
+
+VALUES = (
+    *(
+        "$.a",
+        "$.s",
+        "$.empty",
+        "$",
+        "$.nope",
+        "$x",
+        "$.a.b[*]",
+        "1",
+        "-5",
+        "1.5",
+        "1e300",
+        "99999999999",
+        "null",
+        "true",
+    ),
+    *("'x'", "''", "'a,b'", "'{}'", "'MD5'", "9223372036854775807", "-9223372036854775808"),
+)
+
+
+def random_call(draw: random.Random, depth: int) -> str:
+    if not depth or draw.random() < 0.2:
+        return draw.choice(VALUES)
+    name, function = draw.choice(list(intrinsics.FUNCTIONS.items()))
+    count = draw.randint(function.least, max(function.most, function.least + 2 * (function.most < 0)))
+    return f"States.{name}({', '.join(random_call(draw, depth - 1) for _ in range(count))})"
+
+
+def test_random_calls_give_a_value_or_an_error() -> None:
+    """Nothing else, and at once: one such call drew random numbers for ever."""
+    draw = random.Random(7)
+    failed = 0
+    for _ in range(3_000):
+        try:
+            json.dumps(paths.expression(random_call(draw, 3))(SCOPE))
+        except (paths.EvaluationError, paths.PathSyntaxError):
+            failed += 1
+    assert 1_000 < failed < 2_900
 
 
 @pytest.mark.parametrize(
