@@ -251,6 +251,21 @@ def test_activity(sfn: Any) -> None:
     assert started["activityStartedEventDetails"] == {"workerName": "w1"}
 
 
+def test_a_stopped_activity_is_over(sfn: Any) -> None:
+    activity = sfn.create_activity(name=f"a-{uuid.uuid4()}")["activityArn"]
+    execution = start(sfn, task(activity))
+    token = sfn.get_activity_task(activityArn=activity)["taskToken"]
+    sfn.stop_execution(executionArn=execution)
+    for said in (
+        lambda: sfn.send_task_heartbeat(taskToken=token),
+        lambda: sfn.send_task_success(taskToken=token, output="1"),
+        lambda: sfn.send_task_failure(taskToken=token),
+    ):
+        with pytest.raises(ClientError) as caught:
+            said()
+        assert caught.value.response["Error"]["Code"] == "TaskTimedOut"
+
+
 def test_activity_worker_waits_for_work(sfn: Any) -> None:
     activity, got = sfn.create_activity(name=f"a-{uuid.uuid4()}")["activityArn"], []
     worker = threading.Thread(target=lambda: got.append(sfn.get_activity_task(activityArn=activity)))
