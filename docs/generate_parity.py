@@ -70,8 +70,9 @@ one around it, whose Catch sees the nested state's input.
 
 Distributed Maps: the causes of States.ItemReaderFailed and States.ResultWriterFailed are AWS's where they are known,
 else ours. A result file ends at 1 GiB (AWS does not document where). A Map Run that is stopped with its execution
-writes no result files. Objects that are gzip files are unpacked whatever they are called. Of Parquet, decimals are
-strings and binary values base64.
+writes no result files. With a WriterConfig alone, OutputType JSONL gives an array, as JSON does. Objects that are gzip
+files are unpacked whatever they are called. Of Parquet, decimals are strings and binary values base64. A redrive of a
+Map state whose items could not be read starts another Map Run.
 
 Mocked executions (Step Functions Local's configuration): the cause of a call that its file does not answer has words of
 ours; a mocked activity is refused after its ActivityScheduled event; two entries for one call are refused.

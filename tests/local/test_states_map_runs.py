@@ -480,3 +480,46 @@ def test_a_redrive_runs_what_did_not_succeed(sfn: Any) -> None:
         "TaskStateExited",
         "ExecutionSucceeded",
     ]
+
+
+def test_a_redrive_reads_and_writes_again(sfn: Any, aws: Any, bucket: str, put: Any) -> None:
+    """A Map Run that could not read has no children: another one takes its place. One that could not write goes on."""
+    late, key = f"late-{uuid.uuid4()}", f"late/{uuid.uuid4()}"
+    definition = each(ItemReader=reader(bucket, key, "JSON"), ResultWriter=writer(late))
+    execution = start(sfn, definition)
+    assert ended(sfn, execution)["error"] == "States.ItemReaderFailed"
+    put(key, "[1, 2]")
+    sfn.redrive_execution(executionArn=execution)
+    assert ended(sfn, execution)["error"] == "States.ResultWriterFailed"
+    put(key, "[3]")  # the items are those that were read
+    aws("s3").create_bucket(Bucket=late)
+    sfn.redrive_execution(executionArn=execution)
+    shown = json.loads(ended(sfn, execution)["output"])
+    assert [record["Output"] for record in written(aws, shown)[1]["SUCCEEDED"]] == ["1", "2"]
+    failed, second = [
+        sfn.describe_map_run(mapRunArn=run["mapRunArn"]) for run in sfn.list_map_runs(executionArn=execution)["mapRuns"]
+    ]
+    assert (failed["status"], failed["redriveCount"]) == ("FAILED", 0)
+    assert (second["status"], second["redriveCount"], second["executionCounts"]["total"]) == ("SUCCEEDED", 1, 2)
+
+
+def test_children_log_where_their_machine_does(sfn: Any, aws: Any) -> None:
+    group = f"/maps/{uuid.uuid4()}"
+    aws("logs").create_log_group(logGroupName=group)
+    arn = aws("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"]
+    machine = sfn.create_state_machine(
+        name=f"m-{uuid.uuid4()}",
+        definition=json.dumps(each(Label="logged")),
+        roleArn=ROLE,
+        loggingConfiguration={
+            "level": "ALL",
+            "includeExecutionData": True,
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": arn}}],
+        },
+    )["stateMachineArn"]
+    execution = sfn.start_execution(stateMachineArn=machine, input="[1, 2]")["executionArn"]
+    ended(sfn, execution)
+    lines = [json.loads(event["message"]) for event in aws("logs").filter_log_events(logGroupName=group)["events"]]
+    children = {line["execution_arn"] for line in lines} - {execution}
+    assert len(children) == 2 and all("/logged:" in child for child in children)
+    assert sum(line["type"] == "PassStateEntered" for line in lines) == 2

@@ -9,7 +9,8 @@ round, so that one of a hundred thousand items neither fills the memory nor keep
     pending    the Map Run failed: what did not begin is put down for the result files
     writing    the ResultWriter's task has yet to answer
 
-Names are made from the execution's secret, the Map Run and the index, so a restart finds the same ones.
+Names are made from the execution's secret, the Map Run and the index, so a restart finds the same ones. A Map without
+a Label has one that is made of its name, the same in every execution.
 
 **Limit**: a Map Run that is stopped with its execution writes no result files.
 """
@@ -216,18 +217,19 @@ def begin(engine: Engine, frame: Frame, work: Distribute) -> None:
 def _open(frame: Frame, key: int, work: Distribute) -> Spread:
     plan, run = frame.node.plan, frame.run
     assert plan is not None
-    label = plan.label or str(_uuid(run, key, "label"))
     machine = run.start.machine_arn.partition("/")[0]
-    arn = f"{machine.replace(':stateMachine:', ':mapRun:', 1)}/{label}:{_uuid(run, key, 'run')}"
+    label = plan.label or str(_uuid(machine.encode(), frame.node.name))
+    visit = f"{run.start.execution}|{frame.path}|{frame.entered}|{frame.tries}|{run.start.redrive_count}"
+    arn = f"{machine.replace(':stateMachine:', ':mapRun:', 1)}/{label}:{_uuid(run.start.secret, visit)}"
     spread = Spread(frame, key, arn=arn, label=label, started=0.0)
     spread.given, spread.batch, spread.writer = work.given, work.batch, work.writer
     spread.limit = work.limit
     return spread
 
 
-def _uuid(run: Run, key: int, use: str) -> uuid.UUID:
+def _uuid(secret: bytes, use: str) -> uuid.UUID:
     """Deterministic, so that a restart finds the same names."""
-    digest = hashlib.sha256(run.start.secret + f"{run.start.execution}|{key}|{use}".encode()).digest()
+    digest = hashlib.sha256(secret + use.encode()).digest()
     return uuid.UUID(bytes=digest[:16], version=4)
 
 
@@ -338,7 +340,7 @@ def _birth(spread: Spread, index: int, first: int, items: int, text: str, now: f
         index=index,
         first=first,
         items=items,
-        name=str(_uuid(spread.frame.run, spread.key, f"{index}|{spread.redrives if spread.plan.express else 0}")),
+        name=str(_uuid(start.secret, f"{spread.arn}|{index}|{spread.redrives if spread.plan.express else 0}")),
         machine_arn=spread.machine,
         role=start.role,
         secret=start.secret,
