@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from millpond.errors import MillpondError
 from millpond.local.server import Server
+from millpond.local.service import Endpoint
 
 Serve = Callable[[Server], AbstractContextManager[Server]]
 ROLE = "arn:aws:iam::000000000000:role/flow"
@@ -232,6 +233,18 @@ def test_a_redrive_takes_the_next_answer(sfn: Any, machines: dict[str, str]) -> 
     sfn.redrive_execution(executionArn=execution)
     seen = ended()
     assert (seen["status"], json.loads(seen["output"])) == ("SUCCEEDED", "second")
+
+
+def test_an_end_that_is_heard_of_after_the_redrive(endpoint: Endpoint, machines: dict[str, str]) -> None:
+    """A client may see the end in the store, and redrive, before the engine tells the rooms of it."""
+    kept = endpoint.services["stepfunctions"].mocks
+    case = kept.of(machines["Each"] + "#Four")[1]
+    kept.follow("an execution", case)
+    kept.follow("an execution", case)  # as a redrive does
+    kept.ended("an execution")
+    assert "an execution" in kept._cases
+    kept.ended("an execution")
+    assert "an execution" not in kept._cases
 
 
 def test_an_activity_cannot_be_mocked(sfn: Any, machines: dict[str, str]) -> None:

@@ -97,7 +97,7 @@ class MockConfig:
 
 def read(text: str, file: str = "") -> MockConfig:
     """Read a configuration. Raises DefinitionError with every finding and its place."""
-    source = Source(text, file)
+    source = Source(text, file or "mocks")
     try:
         document = json.loads(text)
     except RecursionError:

@@ -261,6 +261,7 @@ class FakeTasks:
 
     def __init__(self) -> None:
         self.fakes: list[FakeTask] = []
+        self.depth = 0  # of nested executions
         self._engine: Engine | None = None
         self._clock = FakeClock()
         self._due: list[tuple[float, int, Token, Callable[[], None]]] = []

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from millpond.asl.model import Json, Machine
+from millpond.errors import MillpondError
 
 if TYPE_CHECKING:
     from millpond.engine.doors import TaskCall
     from millpond.testing.fakes import FakeTasks, TaskFailure
     from millpond.testing.runs import Run
+
+DEEPEST = 10
 
 
 def nested(
@@ -31,7 +34,12 @@ def nested(
     given = arguments.get("Input", {})
     value = json.loads(given) if isinstance(given, str) else given
     inner = FakeTasks()
-    inner.fakes, inner.calls = tasks.fakes, tasks.calls
+    inner.fakes, inner.calls, inner.depth = tasks.fakes, tasks.calls, tasks.depth + 1
+    if inner.depth > DEEPEST:
+        raise MillpondError(
+            f"state '{call.state}' starts executions more than {DEEPEST} deep: does the machine start itself?",
+            help="let the fake of the inner call .succeed({...}) instead of .run(machine)",
+        )
     waits = call.pattern == "sync" or "Sync" in call.action
     run = simulate(machine, value, tasks=inner, clock=FakeClock(now), name=name, machine_name=target.split(":")[-1])
     arn = f"{target.replace(':stateMachine:', ':execution:')}:{name}"

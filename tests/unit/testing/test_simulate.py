@@ -360,6 +360,13 @@ def test_a_nested_failure_fails_the_task() -> None:
     )
 
 
+def test_a_machine_that_starts_itself_is_told() -> None:
+    tasks = FakeTasks()
+    tasks.on("states:startExecution.sync").run(parent(".sync"))
+    with pytest.raises(MillpondError, match="does the machine start itself"):
+        simulate(parent(".sync"), tasks=tasks)
+
+
 def test_a_nested_execution_that_is_not_waited_for() -> None:
     tasks = FakeTasks()
     tasks.on("glue:startJobRun.sync").succeed()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class Mocks:
         self._read: tuple[tuple[int, int], mocks.MockConfig] | None = None
         self._cases: dict[str, mocks.Case] = {}
         self._calls: dict[str, Counter[str]] = {}
+        self._rounds: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     # The file -------------------------------------------------------------------------------------------------------
 
@@ -109,19 +112,27 @@ class Mocks:
     def follow(self, execution: str, case: mocks.Case | None) -> None:
         """Answer the tasks of an execution that is about to start."""
         if case is not None:
-            self._cases[execution], self._calls[execution] = case, Counter()
+            self._begin(execution, case, Counter())
 
     def restore(self, execution: str, n: int) -> None:
         """Answer the tasks of an execution that goes on, if it was started with a test case."""
         row = self.store.one("SELECT config FROM states_mocked WHERE arn = ?", (execution,))
         if row is not None:
-            self._cases[execution] = mocks.read(row["config"]).case("machine", "case")
-            self._calls[execution] = _finished(self.records.events(n, after=0, limit=1 << 30, reverse=False))
+            done = _finished(self.records.events(n, after=0, limit=1 << 30, reverse=False))
+            self._begin(execution, mocks.read(row["config"]).case("machine", "case"), done)
+
+    def _begin(self, execution: str, case: mocks.Case, calls: Counter[str]) -> None:
+        with self._lock:
+            self._calls[execution], self._cases[execution] = calls, case
+            self._rounds[execution] += 1
 
     def ended(self, execution: str) -> None:
-        """Nothing more comes from this execution."""
-        if self._cases.pop(execution, None) is not None:
-            self._calls.pop(execution, None)
+        """Nothing more comes from this round of an execution. It may have been redriven before we hear of its end."""
+        if execution in self._cases:
+            with self._lock:
+                self._rounds[execution] -= 1
+                if self._rounds[execution] <= 0:
+                    del self._cases[execution], self._calls[execution], self._rounds[execution]
 
     # The engine's door ----------------------------------------------------------------------------------------------
 
