@@ -58,7 +58,7 @@ TAIL = """
 
 - **kill -9 of the endpoint loses nothing that was acknowledged.** Executions, timers, task tokens, running `.sync` work
   and Lambda functions that run for a task go on at the next start. A task that had ended is not made again.
-- **Two tasks may start twice**: a call to a service whose effect and answer the kill came between (`sqs:sendMessage`,
+- **What may start twice**: a call to a service whose effect and answer the kill came between (`sqs:sendMessage`,
   say) is made again, with the same token, as AWS's own at-least-once calls are; so is a Lambda invocation that the kill
   caught before its handler had begun.
 - **Power loss**: what a barrier followed is on the disk (before each task starts, after each execution ended). The
