@@ -15,9 +15,12 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from millpond.local.states.payloads import DECODER
 
 DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 MOST_HEADER_BYTES = 10_240
@@ -66,7 +69,7 @@ def guarded(items: Iterable[str]) -> Iterator[str]:
         yield from items
     except UnicodeDecodeError as error:
         raise Unreadable(f"The object is not UTF-8: {error.reason} at byte {error.start}") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise Unreadable(f"The object cannot be decompressed: {error}") from None
 
 
@@ -105,19 +108,12 @@ def _check_headers(headers: list[str]) -> None:
 # ----------------------------------------------------------------------------------------------------------------- JSON
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
 def jsonl_items(stream: BinaryIO) -> Iterator[str]:
     """One value a line; empty lines do not count."""
     for number, line in enumerate(text_of(stream), 1):
         if line.strip():
             try:
-                yield _encode(_DECODER.decode(line))
+                yield _encode(DECODER.decode(line))
             except (ValueError, RecursionError) as error:
                 raise Unreadable(f"Line {number} of the JSON Lines file is not valid JSON: {error}") from None
 
@@ -195,7 +191,7 @@ class _Scanner:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
                 if not self._more(len(self._text) - self._at):
                     raise self.wrong(str(error).partition(":")[0]) from None

@@ -130,13 +130,17 @@ class ItemReaders:
         wanted = _Read(parameters, config, min(config.get("MaxItems", MOST_ITEMS), MOST_ITEMS))
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return {"Items": self._spool(folder, wanted, self._found(given["Resource"], wanted))}
+            found = formats.guarded(self._found(given["Resource"], wanted))
+            return {"Items": self._spool(folder, wanted, found)}
         except Unreadable as why:
             raise Failure(FAILED, str(why)) from None
         except ClientError as error:
             raise Failure(FAILED, _cause(error)) from None
         except BotoCoreError as error:
             raise Failure(FAILED, str(error)) from None
+        finally:
+            if not (folder / "about.json").exists():  # half of it is of no use to anybody
+                shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
     def _spool(folder: Path, wanted: _Read, found: Iterator[str]) -> int:
@@ -237,7 +241,7 @@ class ItemReaders:
         headers = [name.strip() for name in schema.split(",")]
         for key in keys:
             with self._bytes({"Bucket": bucket, "Key": key}) as stream:
-                yield from formats.guarded(formats.csv_items(stream, headers=headers))
+                yield from formats.csv_items(stream, headers=headers)
 
     def _object(self, wanted: _Read, kind: str | None, place: dict[str, Any], first: int) -> Iterator[str]:
         """The items in one object."""
@@ -258,7 +262,7 @@ class ItemReaders:
                     found = formats.json_items(stream, config.get("ItemsPointer"))
                 case _:
                     raise Unreadable(f"An InputType of {kind} cannot be read with this resource.")
-            for text in formats.guarded(found):
+            for text in found:
                 if text == PAIRS:
                     wanted.pairs = True
                 else:

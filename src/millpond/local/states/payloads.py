@@ -22,7 +22,7 @@ class NotJson(Exception):
 def read(text: str) -> Any:
     """The value of a JSON text. Raises NotJson."""
     try:
-        value = json.loads(text, parse_constant=_refused, parse_float=_finite)
+        value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise NotJson(jackson.explain(text, _too_deep() if isinstance(error, RecursionError) else str(error))) from None
     if text.count("[") + text.count("{") > DEEPEST and _depth_exceeds(value):
@@ -39,6 +39,10 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"Numeric value ({text}) out of range of double")
     return number
+
+
+DECODER = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)
+"""For those who read a text in pieces; it raises ValueError, RecursionError."""
 
 
 def _depth_exceeds(value: Any) -> bool:

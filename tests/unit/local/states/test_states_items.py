@@ -1,0 +1,101 @@
+"""ItemReaders against a scripted S3: what cannot be read fails with a reason, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millpond.engine import TaskCall
+from millpond.local.service import Clock, Endpoint
+from millpond.local.states.integrations import Failure
+from millpond.local.states.items import ItemReaders
+from millpond.local.store import Store
+
+MAP_RUN = "arn:aws:states:us-east-1:000000000000:mapRun:m/label:0123"
+
+
+class S3:
+    """One object, whatever is asked for."""
+
+    def __init__(self) -> None:
+        self.body = b""
+
+    def get_object(self, **place: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.body)}
+
+
+@pytest.fixture
+def s3() -> S3:
+    return S3()
+
+
+@pytest.fixture
+def readers(tmp_path: Path, s3: S3) -> Iterator[ItemReaders]:
+    store = Store(tmp_path / "endpoint.db")
+    endpoint = Endpoint(data=tmp_path, store=store, clock=Clock(), port=0, access_key="a", secret_key="s")
+    endpoint.connect = lambda service: s3
+    yield ItemReaders(endpoint)
+    store.close()
+
+
+def call(kind: str) -> TaskCall:
+    resource = "arn:aws:states:::s3:getObject"
+    arguments: Any = {
+        "Resource": resource,
+        "Parameters": {"Bucket": "b", "Key": "k"},
+        "ReaderConfig": {"InputType": kind},
+        "MapRunArn": MAP_RUN,
+    }
+    return TaskCall(
+        execution="e",
+        machine_arn="m",
+        state="S",
+        path="S",
+        resource=resource,
+        kind="reader",
+        service="s3",
+        action="getObject",
+        pattern="request",
+        arguments=arguments,
+        attempt=0,
+    )
+
+
+def damaged() -> bytes:
+    raw = bytearray(gzip.compress(b'{"a": 1}\n' * 1000))
+    raw[20] ^= 0xFF
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "why"),
+    [
+        ("JSONL", damaged(), "cannot be decompressed"),
+        ("JSONL", gzip.compress(b'{"a": 1}\n')[:-4], "cannot be decompressed"),
+        ("CSV", b"a,b\n1,\xff\n", "not UTF-8"),
+        ("JSON", b"[1, \xff]", "not UTF-8"),
+        ("JSONL", b"1\n1e999\n", "Line 2 .* out of range of double"),
+        ("JSON", b"[1, NaN]", "not valid JSON"),
+    ],
+)
+def test_what_cannot_be_read_leaves_no_files(readers: ItemReaders, s3: S3, kind: str, body: bytes, why: str) -> None:
+    s3.body = body
+    with pytest.raises(Failure, match=why) as told:
+        readers.read(call(kind))
+    assert told.value.error == "States.ItemReaderFailed"
+    assert not readers.folder(MAP_RUN).exists()
+
+
+def test_items_are_there_until_the_map_run_has_succeeded(readers: ItemReaders, s3: S3) -> None:
+    s3.body = gzip.compress(b'{"a": 1}\n\n[2]\n')
+    assert readers.read(call("JSONL")) == {"Items": 2}
+    s3.body = b"changed meanwhile"
+    assert readers.read(call("JSONL")) == {"Items": 2}, "a restart finds the same items"
+    assert [readers.opened(MAP_RUN).item(index).value for index in (0, 1)] == [{"a": 1}, [2]]
+    readers.drop(MAP_RUN)
+    assert not readers.folder(MAP_RUN).exists()
