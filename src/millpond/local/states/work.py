@@ -339,13 +339,17 @@ class Worker:
         work = integrations.WORK[f"{call.service}:{call.action}"]
         try:
             done = work.watch(self.endpoint, watched.handle)
+            if isinstance(done, Done):
+                self.succeed(call, token, done.output)
         except Failure as failure:
             if failure.error != "States.TaskFailed" and watched.failed < FAILED_POLLS:
                 watched.failed += 1
                 return False
             self.fail(call, token, failure, phase="run")
             return True
-        except Exception as error:
+        except Exception as error:  # the thread that polls must not end with it
+            if self._closing:
+                return False
             log.exception("watching %s", watched.handle)
             watched.failed += 1
             if watched.failed < FAILED_POLLS:
@@ -353,17 +357,14 @@ class Worker:
             self.fail(call, token, Failure("States.Runtime", f"{type(error).__name__}: {error}"), phase="run")
             return True
         watched.failed = 0
-        if not isinstance(done, Done):
-            return False
-        self.succeed(call, token, done.output)
-        return True
+        return isinstance(done, Done)
 
     def _end_work(self, call: TaskCall, handle: dict[str, Any]) -> None:
         work = integrations.WORK.get(f"{call.service}:{call.action}")
         if work is None:
             return
         try:
-            work.stop(self.endpoint, handle)
+            self._surely(lambda: work.stop(self.endpoint, handle))
         except Failure as failure:  # it may have ended by itself a moment ago
             log.info("stopping %s: %s", handle, failure)
 

@@ -251,3 +251,25 @@ def test_our_own_bug_fails_the_state(worker: Worker, monkeypatch: pytest.MonkeyP
 def test_unknown_sync_is_refused(endpoint: Endpoint) -> None:
     with pytest.raises(Failure, match="Millpond does not carry"):
         integrations.begin(endpoint, call({"TaskDefinition": "t"}, service="ecs", action="runTask.sync"), {})
+
+
+def test_an_end_that_cannot_be_recorded_does_not_end_the_polling(
+    worker: Worker, glue: Glue, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with one job's end, the others are still watched, and it is tried again."""
+    monkeypatch.setattr("millpond.local.states.work.FIRST_POLL", 0.01)
+    settle, broken = records.settle, {token(1)}
+
+    def once(key: str, execution: str, outcome: Any) -> bool:
+        if key in broken:
+            broken.discard(key)
+            raise TypeError("an end of a form that nobody foresaw")
+        return settle(key, execution, outcome)
+
+    monkeypatch.setattr(records, "settle", once)
+    for visit in (1, 2):
+        worker.start(call(), token(visit))
+    until(lambda: len(glue.runs) == 2)
+    glue.end()
+    until(lambda: told(worker).names().count("task_succeeded") == 2)
+    assert not broken and all(poller.is_alive() for poller in worker._pollers)
