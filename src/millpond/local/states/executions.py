@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from millpond.engine import Ended, Snapshot, Start
 from millpond.engine.history import to_aws
+from millpond.engine.spread import LAST_EVENT
 from millpond.local.service import AwsError, Call, Endpoint, Operation
 from millpond.local.states import arns, machines, paging, payloads
 
 if TYPE_CHECKING:
+    from millpond.asl.mocks import Case
     from millpond.engine import Engine
     from millpond.local.states.journal import Journal
     from millpond.local.states.machines import Machines
@@ -35,7 +37,6 @@ _LAST_SEEN = "coalesce(stopped, redriven, started)"
 REDRIVABLE_SECONDS = 14 * 86_400.0
 REDRIVE_TOKEN_SECONDS = 900.0
 REDRIVE_TOKENS = 10
-LAST_EVENT = 24_999
 
 
 class _Waiter:
@@ -87,17 +88,12 @@ class Executions:
             return {"executionArn": arn, "startDate": now}
         arn = arns.execution_arn(machine["arn"], name)
         secret = secrets.token_bytes(32)
-        if mocked is not None:
-            self.mocks.keep(arn, mocked)
+        row = (
+            *(arn, machine["arn"], name, now, text, revision["revision"], revision["role"], version, alias),
+            *(params.get("traceHeader"), secret),
+        )
         try:
-            number = self.store.insert(
-                "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, version,"
-                " alias, trace, secret) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(arn, machine["arn"], name, now, text, revision["revision"], revision["role"], version, alias),
-                    *(params.get("traceHeader"), secret),
-                ),
-            )
+            number = self._insert(arn, row, mocked)
         except sqlite3.IntegrityError:
             there = self.row(arn)
             # The same name with the same input answers the same while it runs.
@@ -110,6 +106,19 @@ class Executions:
             self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)
         )
         return {"executionArn": arn, "startDate": now}
+
+    def _insert(self, arn: str, row: tuple[Any, ...], mocked: Case | None) -> int:
+        """Write an execution's row; its number. Raises sqlite3.IntegrityError where there is one."""
+        sql = (
+            "INSERT INTO states_executions (arn, machine, name, status, started, input, revision, role, version,"
+            " alias, trace, secret) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        if mocked is None:
+            return self.store.insert(sql, row)
+        with self.store.write():
+            number = self.store.insert(sql, row)
+            self.mocks.keep(arn, mocked)
+        return number
 
     def start_sync(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         wanted, mocked = self.mocks.of(params["stateMachineArn"])

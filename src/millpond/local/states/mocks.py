@@ -101,13 +101,9 @@ class Mocks:
     # Executions -----------------------------------------------------------------------------------------------------
 
     def keep(self, execution: str, case: mocks.Case) -> None:
-        """Remember the test case of an execution whose row is about to be written; not of one that is there."""
+        """Remember the test case of an execution, in the transaction that writes its row."""
         with self.store.write() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO states_mocked SELECT ?, ?"
-                " WHERE NOT EXISTS (SELECT 1 FROM states_executions WHERE arn = ?)",
-                (execution, _to_text(case), execution),
-            )
+            db.execute("INSERT INTO states_mocked VALUES (?, ?)", (execution, _to_text(case)))
 
     def follow(self, execution: str, case: mocks.Case | None) -> None:
         """Answer the tasks of an execution that is about to start."""
