@@ -170,7 +170,10 @@ class Callbacks:
             self.engine.task_failed(token, "ActivityDoesNotExist", cause, phase="schedule")
             return
         with self._changed:
-            self._offered.setdefault(call.resource, deque()).append(_Offered(token, call))
+            queue = self._offered.setdefault(call.resource, deque())
+            while queue and self.engine.pending(queue[0].token) is None:  # timed out, and nobody polls
+                queue.popleft()
+            queue.append(_Offered(token, call))
             self._changed.notify_all()
 
     def get_task(self, params: dict[str, Any], call: Call) -> dict[str, Any]:

@@ -8,7 +8,6 @@ nobody waits for SQLite to number them.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,9 +77,8 @@ class Children:
         self._known: dict[str, _Known] = {}
         self._next_run = self._next_child = 0
         self._waiting = 0
-        self._finished: list[str] = []
+        self._over: list[tuple[str, str]] = []  # Map Runs that have ended, and how, since all was on the disk
         self.finished: Callable[[str], None] = lambda map_run: None  # hears of Map Runs that have succeeded
-        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Bring an older store's table up to date, and see which numbers are taken."""
@@ -109,8 +107,8 @@ class Children:
             known = self._map_run(row.arn, batch.execution, batch.birth)
             values = (known.id, row.arn, n, batch.execution, *row[1:4], *row[4:])
             statements.append((_PUT_MAP_RUN, values))
-            if row.status == "SUCCEEDED":
-                self._finished.append(row.arn)
+            if row.status != "RUNNING":
+                self._over.append((row.arn, row.status))
         statements += [
             (_PUT_CHILD, self._values(self.number(), execution, birth, "PENDING"))
             for execution, birth in batch.births or ()
@@ -168,10 +166,11 @@ class Children:
 
     def durable(self) -> None:
         """All that was queued is on the disk."""
-        finished, self._finished = self._finished, []
-        for arn in finished:
+        over, self._over = self._over, []
+        for arn, status in over:
             self._known.pop(arn, None)
-            self.finished(arn)
+            if status == "SUCCEEDED":
+                self.finished(arn)
 
     def settle(self) -> None:
         """Have all that was queued committed: what is read next includes it. Waits while the disk refuses."""

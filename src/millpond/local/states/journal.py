@@ -67,6 +67,8 @@ class Journal:
         followed = self._followed.get(batch.execution)
         if followed is None:
             return
+        if batch.ended is not None:
+            del self._followed[batch.execution]
         lines = [
             (int(event.at * 1000), self._line(batch.execution, event, followed))
             for event in batch.events
@@ -75,8 +77,6 @@ class Journal:
         if lines:
             logs: Any = self.endpoint.services["logs"]
             logs.write(followed.group, followed.stream, lines)
-        if batch.ended is not None:
-            del self._followed[batch.execution]
 
     @staticmethod
     def _line(execution: str, event: Event, followed: _Followed) -> str:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Machines", "check_definition", "compiled", "described", "does_not_exist", "not_found"]
 
 MOST_MACHINES = 100_000
+KEPT_STARTABLE = 1_000
+"""Machines whose definitions `resolve` keeps in memory."""
+
 _ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[^\s]+")
 
 Startable = tuple["sqlite3.Row", "sqlite3.Row", str | None, str | None]
@@ -298,6 +301,8 @@ class Machines:
             changes = self._changes
             found = self._resolve(arn)
             if changes == self._changes and found[2] is None:
+                if len(self._startable) >= KEPT_STARTABLE:
+                    self._startable.clear()
                 self._startable[arn] = found
         return found
 
@@ -372,8 +377,7 @@ def check_definition(definition: str, kind: str) -> None:
         return
     labels = [finding for finding in errors if finding.at and finding.at[-1] == "Label"]
     if labels:
-        # Recorded: a bad label is told in these words, unlike all else.
-        # Case: shared/cases/asl/validation_errors.json, 011 to 098.
+        # Recorded, many times over: a bad label is told in these words, unlike all else.
         raise AwsError(
             "InvalidDefinition", f"Error=ValueError Args={[labels[0].message]!r} in definition '{definition}'."
         )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -102,7 +101,6 @@ class Records:
         self._numbers: dict[str, int] = {}
         self._bare: set[int] = set()  # new executions of which no frame is stored yet, and so no item and no task
         self._express: set[str] = set()  # Express children of Map Runs: they have a row, and nothing else
-        self._lock = threading.Lock()
         self.family = Children(self)
 
     def number(self, execution: str) -> int | None:
