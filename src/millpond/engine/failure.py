@@ -109,3 +109,11 @@ def retry_delay(retrier: Retrier, attempts: int, random: Callable[[], float]) ->
     if retrier.jitter_strategy == "FULL":
         delay *= random()
     return delay
+
+
+def too_large(name: str) -> StateFailed:
+    """The failure of a state or task whose output is more than the payload quota."""
+    cause = (
+        f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
+    )
+    return StateFailed(DATA_LIMIT, cause)

@@ -33,10 +33,9 @@ from millpond.asl.model import (
 from millpond.asl.paths import EvaluationError
 from millpond.engine import stages
 from millpond.engine.doors import Batch, Clock, Start, TaskCall
-from millpond.engine.failure import TOLERANCE, StateFailed, find_catcher, find_retrier, retry_delay
+from millpond.engine.failure import TOLERANCE, StateFailed, find_catcher, find_retrier, retry_delay, too_large
 from millpond.engine.frame import NONE, Frame, Ledger, Run, context_of, exceeds, to_text
 from millpond.engine.node import Call, Delay, Distribute, Exit, Split
-from millpond.engine.run import too_large
 from millpond.engine.states import compile_machine
 from millpond.engine.tasks import call_of
 

@@ -34,7 +34,6 @@ from millpond.engine.doors import (
     Token,
 )
 from millpond.engine.failure import (
-    DATA_LIMIT,
     QUERY,
     RUNTIME,
     TIMEOUT,
@@ -42,6 +41,7 @@ from millpond.engine.failure import (
     find_catcher,
     find_retrier,
     retry_delay,
+    too_large,
 )
 from millpond.engine.frame import (
     Frame,
@@ -775,11 +775,3 @@ class Engine:
             self._history_full(run)
         except Exception as error:
             self._our_bug(run, error)
-
-
-def too_large(name: str) -> StateFailed:
-    """The failure of a state or task whose output is more than the payload quota."""
-    cause = (
-        f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
-    )
-    return StateFailed(DATA_LIMIT, cause)

@@ -29,7 +29,7 @@ from millpond.asl.model import Json
 from millpond.asl.paths import EvaluationError
 from millpond.engine.distributed import AT_ONCE, Plan
 from millpond.engine.doors import Birth, Child, Ended, FrameRow, Item, Items, MapRunRow, Progress, Snapshot, Start
-from millpond.engine.failure import DATA_LIMIT, READER, TOLERANCE, WRITER, StateFailed
+from millpond.engine.failure import READER, TOLERANCE, WRITER, StateFailed, too_large
 from millpond.engine.frame import Frame, ItemScope, Row, Run, TaskState, exceeds, to_text
 from millpond.engine.history import failure_details
 from millpond.engine.node import Distribute
@@ -431,16 +431,7 @@ def _next_batch(spread: Spread) -> tuple[Json, str, int]:
 
 def _check_size(spread: Spread, text: str) -> None:
     if exceeds(text, spread.frame.run.start.payload_quota):
-        raise too_large(spread)
-
-
-def too_large(spread: Spread) -> StateFailed:
-    """The failure of a Map whose results, or a child's input, are more than the payload quota."""
-    cause = (
-        f"The state/task '{spread.frame.node.name}' returned a result with a size exceeding the maximum number of "
-        "bytes service limit."
-    )
-    return StateFailed(DATA_LIMIT, cause)
+        raise too_large(spread.frame.node.name)
 
 
 def child_over(engine: Engine, child: Run, ended: Ended) -> None:
@@ -625,7 +616,7 @@ def _end(engine: Engine, spread: Spread, output: Json, *, too_much: bool = False
         return
     frame.previous = frame.ledger.event("MapRunSucceeded", frame.previous)
     if too_much and output is None:
-        engine.fail(frame, too_large(spread))
+        engine.fail(frame, too_large(spread.frame.node.name))
         return
     frame.ledger.event("MapStateSucceeded", frame.previous)
     engine.finish(frame, output)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from millpond.asl.model import Json
 from millpond.engine import spread
 from millpond.engine.doors import Phase, TaskCall, TaskKind
-from millpond.engine.failure import RUNTIME, StateFailed
+from millpond.engine.failure import RUNTIME, StateFailed, too_large
 from millpond.engine.frame import Frame, TaskState, exceeds, to_text
 from millpond.engine.history import TASK_EVENTS, failure_details
 from millpond.engine.node import Call
@@ -81,8 +81,6 @@ def schedule(engine: Engine, frame: Frame, call: Call) -> None:
 
     Raises StateFailed where the arguments cannot start the task: then AWS writes no event of the task at all.
     """
-    from millpond.engine.run import too_large
-
     run = frame.run
     wanted = call_of(frame, call, frame.tries)
     if (why := engine.check(wanted)) is not None:
@@ -184,8 +182,6 @@ def heartbeat(engine: Engine, frame: Frame) -> None:
 
 def succeeded(engine: Engine, frame: Frame, output: Json) -> None:
     """The result: too large a one is a failure of the task."""
-    from millpond.engine.run import too_large
-
     started(engine, frame)
     task = _task(frame)
     if task.call.kind in SIDE:

@@ -73,7 +73,7 @@ class States:
         self.executions = Executions(endpoint, self.machines, self.records, self.journal, self.mocks)
         self.map_runs = MapRuns(endpoint, self.executions)
         self.executions.map_runs = self.map_runs
-        self.trials = Trials(endpoint)
+        self.trials = Trials(endpoint, RealClock())
         self._wakeup = threading.Event()
         self._closing = False
         self.engine = Engine(

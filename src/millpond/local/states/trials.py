@@ -2,7 +2,7 @@
 
 The engine's `probe` runs the state; here are the request's rules and the call of a Task without a mock, which is made
 for real, as on AWS; `likeness` holds mocked results against the API's model. Refusals are worded as recorded
-(shared/cases/asl/validation_errors.json, 100 to 121); those that no recording shows follow the same pattern.
+from AWS; those that no recording shows follow the same pattern.
 
 Sources: AWS API Reference, "TestState"; Developer Guide, "Testing state machines with TestState API".
 **Limit**: a Wait takes its time, at most five minutes.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import random
 import threading
 import time
 import uuid
@@ -36,7 +35,7 @@ from millpond.local.states.likeness import refused, result_of
 
 if TYPE_CHECKING:
     from millpond.asl.model import Json, QueryLanguage, State
-    from millpond.engine.doors import TaskCall
+    from millpond.engine.doors import Clock, TaskCall
     from millpond.errors import Diagnostic
 
 ALONE = "StateName"
@@ -51,17 +50,6 @@ _ONLY_MOCKED = {
     "mapIterationFailureCount": "MapIterationFailureCount",
     "mapItemReaderData": "MapItemReaderData",
 }
-
-
-class _Clock:
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def random(self) -> float:
-        return random.random()
 
 
 class _Seen:
@@ -101,8 +89,8 @@ def _headers(pairs: Iterable[tuple[str, str]]) -> str:
 class Trials:
     """See the module's docstring."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self.endpoint, self._clock = endpoint, clock
         self._closing = threading.Event()
 
     def operations(self) -> Mapping[str, Operation]:
@@ -127,7 +115,7 @@ class Trials:
             name=subject.name,
             state=subject.state,
             start=self._start(given, params.get("roleArn")),
-            clock=_Clock(),
+            clock=self._clock,
             spoken=subject.spoken,
             parents=subject.parents,
             variables=_object(params.get("variables"), "variables") or {},
