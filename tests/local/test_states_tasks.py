@@ -227,9 +227,9 @@ def test_token_failure(sfn: Any, aws: Callable[[str], Any]) -> None:
 
 
 def test_heartbeats_keep_a_task_waiting(sfn: Any, aws: Callable[[str], Any]) -> None:
-    execution, token = callback(sfn, aws, HeartbeatSeconds=1)
+    execution, token = callback(sfn, aws, HeartbeatSeconds=2)
     for _ in range(4):
-        time.sleep(0.4)
+        time.sleep(0.6)
         sfn.send_task_heartbeat(taskToken=token)
     sfn.send_task_success(taskToken=token, output='"alive"')
     assert ended(sfn, execution)["output"] == '"alive"'

@@ -63,7 +63,8 @@ def test_s02_for_three_seconds(process: Process, figures: Callable[..., None]) -
 
 
 def test_s02_for_long(process: Process, full: bool, figures: Callable[..., None]) -> None:
-    machine, sfn = process.machine("m", STATES), process.sfn
+    states = STATES | {"W": STATES["W"] | {"Seconds": 5}}  # all of them are still waiting when the lock comes
+    machine, sfn = process.machine("m", states), process.sfn
     seconds = 30.0 if full else 8.0
     running = [sfn.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(20)]
     codes: list[tuple[str, int]] = []
