@@ -1,13 +1,18 @@
 """Step Functions: the service around the engine.
 
-`machines` keeps definitions (with `configuration` and `versions`), `executions` starts and shows them, `map_runs` shows
-Map Runs, `tags` names them, `records` is the engine's store (`children`: of Map Runs), `work` makes its tasks happen
-(`integrations`, `sdk`; `items` and `results` for distributed Maps), `mocks` answers in its place, `callbacks` ends
-tasks from outside, `journal` logs, `trials` tests single states (`likeness` checks what it mocks); `arns`, `paging`,
-`payloads`, `constraints` read requests. One loop thread drives the engine; operations only send it messages and read
-the store. After a kill, `start` puts every running execution back.
+    machines         definitions; configuration, versions; parameters and variable_references look into them
+    executions       starts, stops, shows; map_runs shows Map Runs, tags names machines and activities
+    records          the engine's store; children: of Map Runs
+    work             makes tasks happen: integrations, sdk; for distributed Maps items (formats, parquet), results
+    callbacks        ends tasks from outside, and gives activities their work
+    mocks            answers in the place of work; carried tells what work can do
+    trials           TestState; trial_mocks checks what it mocks
+    journal          execution logs
+    arns, paging, payloads, constraints     read requests
+    validate         `millpond check`, a process of its own
 
-Tracing and customer keys are kept and shown, nothing more.
+One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start` puts every
+running execution back. Tracing and customer keys are kept and shown, nothing more.
 """
 
 from __future__ import annotations

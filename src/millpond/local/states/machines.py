@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from millpond import asl
 from millpond.asl import check, graph
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, configuration, paging, sdk, static, variables
+from millpond.local.states import arns, configuration, paging, parameters, sdk, variable_references
 from millpond.local.states import tags as tagging
 from millpond.local.states.configuration import Configuration
 from millpond.local.states.paging import page
@@ -277,7 +277,7 @@ class Machines:
         return page("stateMachines", shown, "machines", rows[limit - 1]["name"] if len(rows) > limit else None)
 
     def validate(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        found = check.check(params["definition"], params.get("type") or "STANDARD", sdk.knows, static.misfits)
+        found = check.check(params["definition"], params.get("type") or "STANDARD", sdk.knows, parameters.misfits)
         failed = any(finding.severity == "ERROR" for finding in found)
         if params.get("severity", "ERROR") == "ERROR":
             found = tuple(finding for finding in found if finding.severity == "ERROR")
@@ -360,7 +360,7 @@ def compiled(definition: str) -> asl.Machine:
 
 @functools.lru_cache(maxsize=64)
 def _references(definition: str) -> dict[str, list[str]]:
-    return variables.references(compiled(definition))
+    return variable_references.references(compiled(definition))
 
 
 def check_definition(definition: str, kind: str) -> None:
@@ -371,7 +371,7 @@ def check_definition(definition: str, kind: str) -> None:
             "1 validation error detected: Value at 'definition' failed to satisfy constraint: Member must have length "
             f"less than or equal to {check.LARGEST}",
         )
-    found = check.check(definition, kind, sdk.knows, static.misfits)  # type: ignore[arg-type]
+    found = check.check(definition, kind, sdk.knows, parameters.misfits)  # type: ignore[arg-type]
     errors = [finding for finding in found if finding.severity == "ERROR"]
     if not errors:
         return

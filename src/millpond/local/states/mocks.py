@@ -103,7 +103,7 @@ class Mocks:
     def keep(self, execution: str, case: mocks.Case) -> None:
         """Remember the test case of an execution, in the transaction that writes its row."""
         with self.store.write() as db:
-            db.execute("INSERT INTO states_mocked VALUES (?, ?)", (execution, _to_text(case)))
+            db.execute("INSERT OR REPLACE INTO states_mocked VALUES (?, ?)", (execution, _to_text(case)))
 
     def follow(self, execution: str, case: mocks.Case | None) -> None:
         """Answer the tasks of an execution that is about to start."""

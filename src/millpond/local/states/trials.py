@@ -1,7 +1,7 @@
 """TestState: one state, alone, for real or with a mock.
 
 The engine's `probe` runs the state; here are the request's rules and the call of a Task without a mock, which is made
-for real, as on AWS; `likeness` holds mocked results against the API's model. Refusals are worded as recorded
+for real, as on AWS; `trial_mocks` holds mocked results against the API's model. Refusals are worded as recorded
 from AWS; those that no recording shows follow the same pattern.
 
 Sources: AWS API Reference, "TestState"; Developer Guide, "Testing state machines with TestState API".
@@ -29,9 +29,9 @@ from millpond.engine.probe import Parent, Probed, Trial, probe
 from millpond.engine.stages import TooManyFailures
 from millpond.engine.tasks import kind_of, pattern_of
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, formats, integrations, machines, payloads, sdk, static
+from millpond.local.states import arns, formats, integrations, machines, parameters, payloads, sdk
 from millpond.local.states.integrations import connections, web
-from millpond.local.states.likeness import refused, result_of
+from millpond.local.states.trial_mocks import refused, result_of
 
 if TYPE_CHECKING:
     from millpond.asl.model import Json, QueryLanguage, State
@@ -223,9 +223,10 @@ def _definition(params: Mapping[str, Any]) -> _Subject:
             raise refused(f"State '{name}' does not exist in the definition")
         return subject
     text = _alone(definition)
-    errors = [found for found in check.check(text, "STANDARD", sdk.knows, static.misfits) if found.severity == "ERROR"]
+    found = check.check(text, "STANDARD", sdk.knows, parameters.misfits)
+    errors = [finding for finding in found if finding.severity == "ERROR"]
     if errors:
-        said = ", ".join(_described(found) for found in errors)
+        said = ", ".join(_described(finding) for finding in errors)
         raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: '{said}'")
     return _Subject(ALONE, asl.from_json(text).states[ALONE], None)
 

@@ -18,7 +18,7 @@ from millpond.asl.graph import walk
 from millpond.asl.model import Task
 from millpond.engine import compile_machine
 from millpond.errors import Diagnostic, MillpondError
-from millpond.local.states import carried, sdk, static
+from millpond.local.states import carried, parameters, sdk
 
 HERE = "NOT_CARRIED_HERE"
 
@@ -28,7 +28,7 @@ def findings(definition: str, kind: check.Kind) -> Iterator[Diagnostic]:
     if len(definition.encode()) > check.LARGEST:
         yield Diagnostic(check.SCHEMA, f"The definition is longer than {check.LARGEST} bytes")
         return
-    found = check.check(definition, kind, sdk.knows, static.misfits)
+    found = check.check(definition, kind, sdk.knows, parameters.misfits)
     yield from found
     if any(finding.severity == "ERROR" for finding in found):
         return
