@@ -49,11 +49,13 @@ Step Functions: where a recorded answer of AWS differs is listed with the integr
 JSONata: expressions that may loop or multiply are evaluated in a process of their own, with a CPU second and 1 GiB;
 what needs more fails with States.QueryEvaluationError and a U1001 of ours. Values and texts of errors were compared
 with the reference implementation, 2.0; the index in T0410 may be that of an earlier argument, `$number` takes some
-spellings more, `$formatNumber` rounds halves to even, `$count(null)` is 0. Numbers are doubles but on plain paths.
+spellings more, `$formatNumber` rounds halves to even, `$count(null)` is 0. Numbers are doubles but on plain paths. The
+operators `??` and `?:` of newer versions are accepted.
 
 JSONPath: filters have no `subsetof`, `anyof`, `noneof`, `size`, `empty`. A path with regular expressions, several deep
 scans or nested filters has a CPU second. Causes of States.IntrinsicFailure have words of ours behind AWS's beginning.
-Numbers are printed 1e+21 where Java prints 1.0E21. A value nested more than some 950 levels deep fails its state.
+Numbers are printed as Python does (1e+21) where Java prints 1.0E21. A value nested more than some 950 levels deep fails
+its state.
 
 Variables: what is more than their quotas fails with States.DataLimitExceeded in words of ours; the 10 MiB are counted
 for each branch, with what it sees of its parents.
@@ -61,8 +63,12 @@ for each branch, with what it sees of its parents.
 Step Functions' API: where AWS documents no words, ours are used (for labelled ARNs, aliases' routing, tags, a machine
 that is being deleted, warnings about definitions). Broken lengths and ranges are told before broken enumerations and
 patterns, not in one sentence. Definitions nest 300 levels deep at most, payloads 500. DescribeStateMachine of an alias
-shows the version of most weight. What an optimised integration requires and a Task's constant parameters leave out is
-refused when the machine is created. Log groups need not exist beforehand; AWS's log stream that probes them is missing.
+shows the version of most weight. While the disk is full or another program locks the state file, calls are answered 503
+ServiceUnavailable: nothing was done, try again. Of GetActivityTask's polls those beyond 64 at once wait one second, not
+sixty. A task whose timeout passed while the endpoint was down times out two seconds after the restart, so that an
+outcome recorded in time is told first. `.sync` on an execution of an Express workflow fails at once. What an optimised
+integration requires and a Task's constant parameters leave out is refused when the machine is created. Log groups need
+not exist beforehand; AWS's log stream that probes them is missing.
 
 TestState: refusals that no recording shows have words of ours. Of mocks for `.sync` tasks those of Step Functions and
 Athena are compared with the polled answer. A percentage of tolerated failures counts for the Map under test, not for
@@ -72,10 +78,12 @@ Distributed Maps: the causes of States.ItemReaderFailed and States.ResultWriterF
 else ours. A result file ends at 1 GiB (AWS does not document where). A Map Run that is stopped with its execution
 writes no result files. With a WriterConfig alone, OutputType JSONL gives an array, as JSON does. Objects that are gzip
 files are unpacked whatever they are called. Of Parquet, decimals are strings and binary values base64. A redrive of a
-Map state whose items could not be read starts another Map Run.
+Map state whose items could not be read starts another Map Run. Where the gathered results are more than an output may
+be, the state fails with States.DataLimitExceeded and its Map Run shows SUCCEEDED; AWS does not document what its shows.
 
 Mocked executions (Step Functions Local's configuration): the cause of a call that its file does not answer has words of
-ours; a mocked activity is refused after its ActivityScheduled event; two entries for one call are refused.
+ours; a mocked Throw on a `.sync` or `.waitForTaskToken` task comes after a TaskSubmitted event with `{}`; a mocked
+activity is refused after its ActivityScheduled event; two entries for one call are refused.
 
 IAM: roles are kept and their keys told apart, but policies are not evaluated: a call that AWS denies succeeds here.
 

@@ -116,8 +116,8 @@ def start(
         _check_mocks(mock_config)
     state.prepare(at)
     if os.getuid() == 0:
-        # specs/security.md: "refuse to start as root unless told". In containers root is the only user, so we tell
-        # instead of refusing: what runs here runs jobs and functions with these rights.
+        # In containers root is the only user, so we tell instead of refusing: what runs here runs jobs and functions
+        # with these rights.
         print("millpond: running as root; jobs and functions will be root, too", file=sys.stderr)
     command = [sys.executable, "-m", "millpond.local", "--data", str(at), "--port", str(port or DEFAULT_PORT)]
     command += ["--time-scale", str(time_scale)]

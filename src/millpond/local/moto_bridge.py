@@ -1,7 +1,7 @@
 """The services that are not ours: moto, unmodified, as a WSGI application in our process.
 
 moto is imported at the first request that needs it; what was configured before the last exit is then rebuilt from the
-journal (moto_journal.py). The four traps of specs/endpoint.md 1.3 are closed here: a chunked body reaches it whole,
+journal (moto_journal.py). Four traps are closed here: a chunked body reaches it whole,
 names with underscores and the raw path survive, and the account is ours whatever a header says. Its control routes, its
 CORS and its HTML error pages never reach a client.
 

@@ -236,7 +236,7 @@ class Crawlers:
         tables = decode(crawls[0]["tally"]).get("tables", {}) if crawls else {}
         return {
             "CrawlerName": row["name"],
-            # Greater than 0 while it runs: users' flows take 0 for "done" (specs/glue-crawlers.md 14).
+            # Greater than 0 while it runs: users' flows take 0 for "done".
             "TimeLeftSeconds": max(1.0, median - elapsed) if running else 0.0,
             "StillEstimating": running and not lengths,
             "LastRuntimeSeconds": lengths[0] if lengths else 0.0,

@@ -158,7 +158,7 @@ WHERE t.table_schema = %s
 ORDER BY t.table_name, c.ordinal_position
 """
 
-# format_type() without its arguments -> Hive's type (specs/glue-crawlers.md 6); what is not listed is a string.
+# format_type() without its arguments -> Hive's type; what is not listed is a string.
 POSTGRES_TYPES = {
     "smallint": "smallint",
     "integer": "int",

@@ -1,4 +1,4 @@
-"""From what a crawl found to what the catalog shall hold, by the crawler's policies (specs/glue-crawlers.md 9).
+"""From what a crawl found to what the catalog shall hold, by the crawler's policies.
 
 `plan` compares entries with the tables that are there and decides; `write` carries a decision out, a transaction a
 table (partitions in groups). Both can be run again after a kill: what is done already is found equal.

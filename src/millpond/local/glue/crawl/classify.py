@@ -28,7 +28,7 @@ JSON_LIMIT = 10 * MEGABYTE
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What files of one table have in common beside columns: "compatible" (specs/glue-crawlers.md 4)."""
+    """What files of one table have in common beside columns: "compatible" schemas."""
 
     classification: str
     compression: str = "none"

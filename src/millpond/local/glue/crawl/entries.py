@@ -1,4 +1,4 @@
-"""The catalog entry that AWS's crawler writes for a table or partition (specs/glue-crawlers.md 7 and 8).
+"""The catalog entry that AWS's crawler writes for a table or partition.
 
 `Table.Parameters` and `StorageDescriptor.Parameters` carry the same pairs. Counts that AWS computes by formulas it
 does not publish (averageRecordSize of Parquet) are plain quotients here.
@@ -24,7 +24,7 @@ QL = "org.apache.hadoop.hive.ql.io"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A row of the table in specs/glue-crawlers.md 7."""
+    """What the crawler writes of a file format."""
 
     reads: str
     writes: str

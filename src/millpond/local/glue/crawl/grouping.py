@@ -1,6 +1,6 @@
 """Which files make a table, and which folders are its partitions: pure functions over classified files.
 
-Bottom up, a folder at a time (specs/glue-crawlers.md 4). The files of a folder that are compatible (same format,
+Bottom up, a folder at a time. The files of a folder that are compatible (same format,
 compression, delimiter) and similar make one leaf. A folder whose children are all compatible, similar, of one depth
 and named by one scheme becomes the root of a table and the levels below it its partition keys; otherwise each child
 is a table. AWS does not publish its formula; ours is the share of common (name, type) pairs, which must be greater

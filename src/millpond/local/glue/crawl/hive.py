@@ -118,7 +118,7 @@ JSON_SCALARS = {str: "string", bool: "boolean", float: "double", type(None): UNK
 
 
 def of_json(value: Any) -> Type:
-    """The type of a decoded JSON value: `int` when it fits 32 bits, else `bigint` (specs/glue-crawlers.md 6)."""
+    """The type of a decoded JSON value: `int` when it fits 32 bits, else `bigint`."""
     if (scalar := JSON_SCALARS.get(type(value))) is not None:  # most values; a million of them a crawl
         return scalar
     match value:

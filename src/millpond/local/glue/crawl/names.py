@@ -1,4 +1,4 @@
-"""Names that a crawler gives (specs/glue-crawlers.md 5): lower case, `[a-z0-9_]`, at most 128 characters."""
+"""Names that a crawler gives: lower case, `[a-z0-9_]`, at most 128 characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Include paths and exclusions of crawler targets (specs/glue-crawlers.md 10).
+"""Include paths and exclusions of crawler targets.
 
 Exclusions are globs relative to the include path: `*` stays within a level, `**` crosses levels, `?` is one character,
 `\\` escapes, `[a-z]` and `[!a]` are classes, `{a,b}` alternatives that do not nest. A leading `.` is not special.
