@@ -4,7 +4,7 @@
 JSON, `places` where each line begins (8 bytes an item), `about.json` comes last and says that the others are whole.
 `opened` gives an item by its index, reading a few hundred ahead, so a Map Run of any size takes no memory, and after a
 restart it finds the same items, whatever became of the objects. The files go when the Map Run has succeeded; else a
-redrive needs them for 14 days.
+redrive needs them for 14 days, if it can come: those of a Map Run whose failure was caught go at the next start.
 """
 
 from __future__ import annotations
@@ -102,11 +102,17 @@ class ItemReaders:
         self._root = endpoint.folder("states", "items")
 
     def start(self) -> None:
-        """Drop what no redrive can want any more."""
-        oldest = time.time() - KEPT_SECONDS
-        for folder in self._root.iterdir():
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Drop what nobody goes on with, in a redrive either, and what a kill left of objects that were being read."""
+        wanted = self.endpoint.store.read(
+            "SELECT m.arn FROM states_map_runs m JOIN states_executions e ON e.n = m.n"
+            " WHERE m.status != 'SUCCEEDED' AND e.status != 'SUCCEEDED'"
+        )
+        kept, oldest = {self.folder(row["arn"]) for row in wanted}, time.time() - KEPT_SECONDS
+        for found in list(self._root.iterdir()):
+            if not found.is_dir():
+                found.unlink()
+            elif found not in kept or found.stat().st_mtime < oldest:
+                shutil.rmtree(found, ignore_errors=True)
 
     def folder(self, map_run: str) -> Path:
         return self._root / map_run.rpartition(":")[2]

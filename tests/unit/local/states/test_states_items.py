@@ -14,6 +14,7 @@ from millpond.engine import TaskCall
 from millpond.local.service import Clock, Endpoint
 from millpond.local.states.integrations import Failure
 from millpond.local.states.items import ItemReaders
+from millpond.local.states.records import SCHEMA
 from millpond.local.store import Store
 
 MAP_RUN = "arn:aws:states:us-east-1:000000000000:mapRun:m/label:0123"
@@ -41,6 +42,37 @@ def readers(tmp_path: Path, s3: S3) -> Iterator[ItemReaders]:
     endpoint.connect = lambda service: s3
     yield ItemReaders(endpoint)
     store.close()
+
+
+def called(map_run: str, execution: str) -> str:
+    return f"{MAP_RUN}-{map_run}-{execution}"
+
+
+def test_a_start_drops_what_nobody_goes_on_with(readers: ItemReaders) -> None:
+    store, ends = readers.endpoint.store, ("RUNNING", "SUCCEEDED", "FAILED")
+    store.install(SCHEMA)
+    with store.write() as db:
+        for n, execution in enumerate(ends, 1):
+            db.execute(
+                "INSERT INTO states_executions (n, arn, machine, name, status, started, input, revision, role, secret)"
+                " VALUES (?, ?, 'm', 'e', ?, 0, '{}', 'r', 'role', x'00')",
+                (n, execution, execution),
+            )
+            for map_run in ends:
+                row = (called(map_run, execution), n, execution, map_run)
+                db.execute(
+                    "INSERT INTO states_map_runs (arn, n, parent, status, fork, label, express, started, items, size,"
+                    " most, count, percent, redrives, written) VALUES (?, ?, ?, ?, 1, 'l', 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+                    row,
+                )
+                readers.folder(row[0]).mkdir()
+    cut_short = readers.folder(MAP_RUN).parent / "tmp0123"
+    cut_short.write_bytes(b"half an object")
+    readers.start()
+    left = {f"{map_run} {execution}" for map_run in ends for execution in ends
+            if readers.folder(called(map_run, execution)).exists()}  # fmt: skip
+    assert left == {"RUNNING RUNNING", "RUNNING FAILED", "FAILED RUNNING", "FAILED FAILED"}
+    assert not cut_short.exists()
 
 
 def call(kind: str) -> TaskCall:
