@@ -440,13 +440,16 @@ class Pools:
         try:
             return worker.run(invocation)
         finally:
-            self._serving.pop(invocation.outcome, None)
+            if invocation.outcome:
+                with self._changed:
+                    self._serving.pop(invocation.outcome, None)
             self._give(worker)
 
     def interrupt(self, outcome: str) -> None:
         """End the worker that runs the invocation of this outcome, if one does."""
-        if (worker := self._serving.get(outcome)) is not None:
-            worker.kill()
+        with self._changed:  # until it is dead, it is nobody else's
+            if (worker := self._serving.get(outcome)) is not None:
+                worker.kill()
 
     def _take(self, sandbox: Sandbox, limit: int, wait: bool) -> Worker:
         key = sandbox.key
