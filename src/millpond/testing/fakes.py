@@ -227,9 +227,11 @@ class FakeTask:
 
     def next(self, call: TaskCall) -> Outcome:
         """What this call answers."""
-        self.calls.append(call)
         if not self.outcomes:
-            return lambda arguments: {}
+            raise MillpondError(
+                f"tasks.on(...) for the state '{call.state}' says no answer", help="end it with .succeed({...})"
+            )
+        self.calls.append(call)
         return self.outcomes[min(len(self.calls), len(self.outcomes)) - 1]
 
 
@@ -270,7 +272,7 @@ class FakeTasks:
         self.calls: list[TaskCall] = []
         self.stopped: list[Token] = []
         self.unexpected: TaskCall | None = None
-        self._datasets = Datasets()
+        self.datasets = Datasets()  # what distributed Maps read and write
         self._store: MemoryStore | None = None
 
     def on(self, resource: object = "", /, *, state: str | None = None, **arguments: object) -> FakeTask:
@@ -294,20 +296,20 @@ class FakeTasks:
 
     def items(self, values: Sequence[Json], *, state: str | None = None, source: str = "S3://bucket/key") -> None:
         """Prepare what the ItemReader of a distributed Map (of that state, where given) finds."""
-        self._datasets.prepared[state] = FakeItems(values, source)
+        self.datasets.prepared[state] = FakeItems(values, source)
 
     def unreadable(self, cause: str, *, state: str | None = None) -> None:
         """Let an ItemReader fail with States.ItemReaderFailed."""
-        self._datasets.prepared[state] = cause
+        self.datasets.prepared[state] = cause
 
     @property
     def written(self) -> list[Written]:
         """What ResultWriters would have written."""
-        return self._datasets.written
+        return self.datasets.written
 
     def opened(self, map_run: str) -> Items:
         """What was read for a Map Run."""
-        return self._datasets.read[map_run]
+        return self.datasets.read[map_run]
 
     def attach(self, engine: Engine, clock: FakeClock, store: MemoryStore | None = None) -> None:
         """Say who gets the answers, and whose children a ResultWriter writes."""
@@ -329,9 +331,9 @@ class FakeTasks:
         engine = self._engine
         assert engine is not None
         if call.kind == "writer":
-            self._later(token, 0.0, lambda: engine.task_succeeded(token, self._datasets.write(call, self._store)))
+            self._later(token, 0.0, lambda: engine.task_succeeded(token, self.datasets.write(call, self._store)))
             return
-        found = self._datasets.reads(call)
+        found = self.datasets.reads(call)
         if found is None:
             self.unexpected = call
         elif isinstance(found, str):

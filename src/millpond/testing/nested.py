@@ -35,6 +35,7 @@ def nested(
     value = json.loads(given) if isinstance(given, str) else given
     inner = FakeTasks()
     inner.fakes, inner.calls, inner.depth = tasks.fakes, tasks.calls, tasks.depth + 1
+    inner.datasets = tasks.datasets
     if inner.depth > DEEPEST:
         raise MillpondError(
             f"state '{call.state}' starts executions more than {DEEPEST} deep: does the machine start itself?",

@@ -56,6 +56,13 @@ def test_jitter_is_the_same_for_the_same_seed() -> None:
     assert seconds(1) == seconds(1) != seconds(2)
 
 
+def test_a_fake_that_says_no_answer_does_not_succeed() -> None:
+    tasks = FakeTasks()
+    tasks.on(GLUE).take(5)
+    with pytest.raises(MillpondError, match="says no answer"):
+        simulate(one({"Type": "Task", "Resource": GLUE}), tasks=tasks)
+
+
 def test_a_task_takes_its_time() -> None:
     tasks = FakeTasks()
     tasks.on(GLUE).take(600).succeed("late")
@@ -365,6 +372,20 @@ def test_a_machine_that_starts_itself_is_told() -> None:
     tasks.on("states:startExecution.sync").run(parent(".sync"))
     with pytest.raises(MillpondError, match="does the machine start itself"):
         simulate(parent(".sync"), tasks=tasks)
+
+
+def test_a_nested_distributed_map_finds_the_items_of_the_test() -> None:
+    reader = {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSON"}}
+    reader["Parameters"] = {"Bucket": "b", "Key": "k"}
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, **one({"Type": "Pass"})}
+    child = {
+        "StartAt": "Each",
+        "States": {"Each": {"Type": "Map", "ItemReader": reader, "ItemProcessor": processor, "End": True}},
+    }
+    tasks = FakeTasks()
+    tasks.items([1, 2], state="Each")
+    tasks.on("states:startExecution.sync:2").run(child)
+    assert simulate(parent(".sync:2"), tasks=tasks).must_succeed()["Output"] == [1, 2]
 
 
 def test_a_nested_execution_that_is_not_waited_for() -> None:
