@@ -115,7 +115,7 @@ def _parsed(text: str) -> dict[str, Json]:
     if not text.strip():
         raise _refused(SCHEMA, NOT_OBJECT)
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_not_standard, parse_float=_within_range)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
@@ -134,30 +134,13 @@ def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return found
 
 
-def _not_standard(name: str) -> Json:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _within_range(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"Numeric value ({text}) out of range of double")
-    return number
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=jackson.not_json, parse_float=jackson.within_range)
 
 
 def _shallow(document: Mapping[str, Json]) -> None:
     """Raises DefinitionError for what is nested so deeply that no later rule could look at it."""
-    level: list[Json] = [*document.values()]
-    for _ in range(DEEPEST):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return
-    raise _too_deep()
+    if jackson.nests_deeper(dict(document), DEEPEST):
+        raise _too_deep()
 
 
 def _too_deep() -> DefinitionError:

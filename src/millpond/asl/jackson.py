@@ -1,10 +1,11 @@
 """Why a text is no JSON, in the words of AWS's parser (Jackson): the sentence, line and column that its errors show.
 
-Python's parser reads; this one only explains what was refused. Line and column are where Jackson has read to: one
-character behind an unexpected one, the end of an unknown word. Source: recordings (`Unrecognized token 'not'`) and the
-messages that users of AWS are shown; the rest is Jackson's public behaviour.
+Python's parser reads, by `not_json` and `within_range` as strictly; this one only explains what was refused. Line and
+column are where Jackson has read to: one character behind an unexpected one, the end of an unknown word. Source:
+recordings (`Unrecognized token 'not'`) and the messages that users of AWS are shown; the rest is Jackson's public
+behaviour.
 
-May import: nothing of ours.
+May import: asl.model.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NoReturn, cast
+
+from millpond.asl.model import Json
 
 _TOKENS = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _SHOWN = 500
@@ -60,6 +63,34 @@ class _Reader:
     def between(self) -> _Refused:
         kind = "Object" if self.open and self.open[-1][0] == "{" else "Array" if self.open else "root"
         return _Refused(f"Unexpected end-of-input within/between {kind} entries", len(self.text))
+
+
+def not_json(name: str) -> NoReturn:
+    """For json's `parse_constant`: NaN and Infinity are none of JSON's. Raises ValueError."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def within_range(text: str) -> float:
+    """For json's `parse_float`: a number that a double can hold. Raises ValueError."""
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"Numeric value ({text}) out of range of double")
+    return number
+
+
+def nests_deeper(value: Json, levels: int) -> bool:
+    """Are there brackets in more than so many brackets? Asked level by level: recursion has its own limit."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def explain(text: str, otherwise: str) -> str:

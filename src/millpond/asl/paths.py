@@ -7,7 +7,7 @@ path gives its value or fails; an indefinite path gives a list, empty when nothi
 definite beginning, `$.a` of `$.a[*].b`, leads nowhere). Nothing can be read from null. Intrinsic functions are in
 `intrinsics`.
 
-May import: millpond.errors, asl.model, asl.intrinsics, asl.apart.
+May import: millpond.errors, asl.model, asl.intrinsics, asl.apart, asl.jackson.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
-from millpond.asl import apart
+from millpond.asl import apart, jackson
 from millpond.asl.model import ABSENT, Absent, Json
 from millpond.errors import MillpondError
 
@@ -152,18 +152,7 @@ def compact(value: Json) -> str:
     return _write(value)
 
 
-def _no_number(text: str) -> Json:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is out of range")
-    return number
-
-
-_decode = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite).decode
+_decode = json.JSONDecoder(parse_constant=jackson.not_json, parse_float=jackson.within_range).decode
 
 
 def parse_json(text: str) -> Json:

@@ -25,38 +25,13 @@ def read(text: str) -> Any:
         value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise NotJson(jackson.explain(text, _too_deep() if isinstance(error, RecursionError) else str(error))) from None
-    if text.count("[") + text.count("{") > DEEPEST and _depth_exceeds(value):
+    if text.count("[") + text.count("{") > DEEPEST and jackson.nests_deeper(value, DEEPEST):
         raise NotJson(jackson.explain(text, _too_deep()))
     return value
 
 
-def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"Numeric value ({text}) out of range of double")
-    return number
-
-
-DECODER = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)
+DECODER = json.JSONDecoder(parse_constant=jackson.not_json, parse_float=jackson.within_range)
 """For those who read a text in pieces; it raises ValueError, RecursionError."""
-
-
-def _depth_exceeds(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, dict | list)
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
 
 
 def _too_deep() -> str:

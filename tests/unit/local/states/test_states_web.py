@@ -142,3 +142,13 @@ def test_query_parameters_may_be_lists() -> None:
 def test_basic_credentials() -> None:
     given = {"BasicAuthParameters": {"Username": "u", "Password": "p"}}
     assert connections.read("BASIC", given).headers == {"Authorization": "Basic dTpw"}
+
+
+@pytest.mark.parametrize("body", ["NaN", '{"a": 1e999}', "[" * 600 + "]" * 600, "{"])
+def test_what_is_no_json_stays_text(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """No state's output can hold it."""
+    answer = web.Response(200, {"content-type": ["application/json"]}, body.encode())
+    monkeypatch.setattr(web, "send", lambda request: answer)
+    monkeypatch.setattr(connections, "find", lambda endpoint, arn: connections.Connection())
+    endpoint: Any = type("Endpoint", (), {"region": "us-east-1"})
+    assert web.invoke(endpoint, GOOD)["ResponseBody"] == body

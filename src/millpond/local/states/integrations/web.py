@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from millpond.asl.paths import compact
+from millpond.local.states import payloads
 from millpond.local.states.integrations import connections
 from millpond.local.states.integrations.calls import BadArguments, Failure
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from millpond.local.service import Endpoint
 
 SECONDS = 60.0
-MOST_BYTES = 262_144
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"})
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("168.63.129.16")})
@@ -222,7 +222,7 @@ def request_of(arguments: Mapping[str, Any], connection: connections.Connection,
     for name, value in [*arguments.get("Headers", {}).items(), *connection.headers.items()]:
         headers = {known: said for known, said in headers.items() if known.lower() != name.lower()}
         headers[name] = ", ".join(_values(value))
-    headers |= {"User-Agent": f"Amazon|StepFunctions|HttpInvoke|{region}", "Range": f"bytes=0-{MOST_BYTES}"}
+    headers |= {"User-Agent": f"Amazon|StepFunctions|HttpInvoke|{region}", "Range": f"bytes=0-{payloads.MOST_BYTES}"}
     query = {name: _values(value) for name, value in arguments.get("QueryParameters", {}).items()}
     query |= {name: [value] for name, value in connection.query.items()}
     return Request(
@@ -280,7 +280,7 @@ def _body(response: Response) -> Any:
     kind = ", ".join(response.headers.get("content-type", ()))
     if _BINARY.match(kind):
         raise Failure("States.Runtime", f"The content type of the response is not supported: {kind}")
-    if len(response.body) > MOST_BYTES:
+    if len(response.body) > payloads.MOST_BYTES:
         task = "The state/task 'arn:aws:states:::http:invoke'"
         why = f"{task} returned a result with a size exceeding the maximum number of bytes service limit."
         raise Failure("States.DataLimitExceeded", why)
@@ -290,8 +290,8 @@ def _body(response: Response) -> Any:
         raise Failure("States.Runtime", "The response could not be read as a string") from None
     if "json" in kind.lower():
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return payloads.read(text)
+        except payloads.NotJson:
             return text
     return text
 
@@ -340,7 +340,7 @@ def send(request: Request) -> Response:
 
 def _read(answer: http.client.HTTPResponse, until: float) -> bytes:
     parts: list[bytes] = []
-    while (part := answer.read1(65_536)) and sum(map(len, parts)) <= MOST_BYTES:
+    while (part := answer.read1(65_536)) and sum(map(len, parts)) <= payloads.MOST_BYTES:
         parts.append(part)
         if time.monotonic() > until:
             raise TimeoutError(f"no whole answer within {SECONDS:.0f} seconds")
