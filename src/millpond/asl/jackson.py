@@ -122,7 +122,7 @@ def _complaint(text: str) -> tuple[str, int] | None:
         if reader.skip():
             word = _WORD.match(text, reader.at)
             if word:
-                raise _unknown(reader, word)
+                raise _unknown(word)
             raise reader.unexpected(f"expected a valid value {_TOKENS}")
     except _Refused as refused:
         return refused.sentence, refused.at
@@ -143,14 +143,14 @@ def _value(reader: _Reader) -> _Step | None:
         _number(reader)
     elif word := _WORD.match(reader.text, reader.at):
         if word[0] not in ("true", "false", "null"):
-            raise _unknown(reader, word)
+            raise _unknown(word)
         reader.at = word.end()
     else:
         raise reader.unexpected(f"expected a valid value {_TOKENS}")
     return _after if reader.open else None
 
 
-def _unknown(reader: _Reader, word: re.Match[str]) -> _Refused:
+def _unknown(word: re.Match[str]) -> _Refused:
     if word[0] in ("NaN", "Infinity", "INF"):
         return _Refused(
             f"Non-standard token '{word[0]}': enable `JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS` to allow", word.end()

@@ -110,6 +110,7 @@ def read(text: str, file: str = "") -> MockConfig:
     config = reader.config(document)
     if reader.errors:
         raise _refused(source, reader.errors)
+    reader.warnings += [_Wrong(at, f"'{at[-1]}' stands here twice: the last one counts") for at in source.duplicates]
     warnings = tuple(_found(source, wrong, "WARNING") for wrong in reader.warnings)
     return replace(config, file=file, warnings=warnings)
 

@@ -75,12 +75,12 @@ class Source:
     @cached_property
     def _read(self) -> tuple[dict[Place, int], tuple[Place, ...]]:
         found: dict[Place, int] = {}
-        twice: list[Place] = []
+        twice: dict[Place, bool] = {}  # is it told? what is inside something that stands twice is not
         for path, offset in _values(self.text):
             if path in found:
-                twice.append(path)
+                twice[path] = path[:-1] not in twice
             found[path] = offset
-        return found, tuple(twice)
+        return found, tuple(path for path, told in twice.items() if told)
 
 
 def _values(text: str) -> Iterator[tuple[Place, int]]:

@@ -53,10 +53,10 @@ def plan(state: Map, is_jsonata: bool) -> Plan:
 def distribute(state: Map, is_jsonata: bool) -> Callable[[Frame], Distribute]:
     """The work of a distributed Map."""
     read = None if is_jsonata else input_path(state.input_path)
-    limit, tolerance = maps.concurrency(state), maps.tolerance(state, is_jsonata)
+    limit, tolerance = maps.concurrency(state), maps.tolerance(state)
     items = None if state.item_reader is not None else _items(state, is_jsonata)
-    reader = None if state.item_reader is None else _reader(state, state.item_reader, is_jsonata)
-    batcher = None if state.item_batcher is None else _batcher(state, state.item_batcher, is_jsonata)
+    reader = None if state.item_reader is None else _reader(state.item_reader, is_jsonata)
+    batcher = None if state.item_batcher is None else _batcher(state.item_batcher, is_jsonata)
     writer = None if state.result_writer is None else _writer(state.result_writer, is_jsonata)
 
     def work(frame: Frame) -> Distribute:
@@ -98,7 +98,7 @@ def _items(state: Map, is_jsonata: bool) -> Callable[[Frame], Json]:
     return computed
 
 
-def _reader(state: Map, reader: ItemReader, is_jsonata: bool) -> Callable[[Frame], Fields]:
+def _reader(reader: ItemReader, is_jsonata: bool) -> Callable[[Frame], Fields]:
     """The arguments of the reader's task: Resource, Parameters, ReaderConfig with what was given, numbers computed."""
     parameters = _parameters(reader, "ItemReader", is_jsonata)
     config = reader.config or ReaderConfig()
@@ -112,7 +112,7 @@ def _reader(state: Map, reader: ItemReader, is_jsonata: bool) -> Callable[[Frame
         "ManifestType": config.manifest_type,
     }
     fixed: Fields = {name: value for name, value in given.items() if value is not None}
-    most = maps.limit(state, "MaxItems", config.max_items, config.max_items_path)
+    most = maps.limit("MaxItems", config.max_items, config.max_items_path)
 
     def arguments(frame: Frame) -> Fields:
         how, number = dict(fixed), most(frame)
@@ -128,11 +128,10 @@ def _parameters(part: ItemReader | ResultWriter, field: str, is_jsonata: bool) -
     return (lambda frame: {}) if made is None else (lambda frame: made(frame))
 
 
-def _batcher(state: Map, batcher: ItemBatcher, is_jsonata: bool) -> Callable[[Frame], Fields]:
+def _batcher(batcher: ItemBatcher, is_jsonata: bool) -> Callable[[Frame], Fields]:
     """MaxItems, MaxBytes (0: no such limit) and Input, where there is one."""
-    count = maps.limit(state, "MaxItemsPerBatch", batcher.max_items_per_batch, batcher.max_items_per_batch_path)
+    count = maps.limit("MaxItemsPerBatch", batcher.max_items_per_batch, batcher.max_items_per_batch_path)
     size = maps.limit(
-        state,
         "MaxInputBytesPerBatch",
         batcher.max_input_bytes_per_batch,
         batcher.max_input_bytes_per_batch_path,

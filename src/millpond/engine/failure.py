@@ -14,7 +14,6 @@ from millpond.asl.model import Catcher, Json, Retrier
 
 RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
-HEARTBEAT = "States.HeartbeatTimeout"
 DATA_LIMIT = "States.DataLimitExceeded"
 QUERY = "States.QueryEvaluationError"
 NO_CHOICE = "States.NoChoiceMatched"

@@ -95,7 +95,7 @@ def item_selector(state: Map, is_jsonata: bool) -> Compiled | None:
 # ------------------------------------------------------------------------------------------------- numbers of a Map
 
 
-def limit(state: Map, field: str, constant: int | str | None, path: str | None) -> Callable[[Frame], int]:
+def limit(field: str, constant: int | str | None, path: str | None) -> Callable[[Frame], int]:
     """Reads a number that is 0 where it is not given."""
     if path is not None:
         return _integer_at(paths.path(path), path, field)
@@ -125,12 +125,12 @@ def _not_a(kind: str, value: Json, path: str, field: str) -> StateFailed:
 
 def concurrency(state: Map) -> Callable[[Frame], int]:
     """MaxConcurrency; 0 where none is given."""
-    return limit(state, "MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
+    return limit("MaxConcurrency", state.max_concurrency, state.max_concurrency_path)
 
 
-def tolerance(state: Map, is_jsonata: bool) -> Tolerance:
+def tolerance(state: Map) -> Tolerance:
     """How many failed items a distributed Map bears: a count, a percentage, both or (neither) none."""
-    count = limit(state, "ToleratedFailureCount", state.tolerated_failure_count, state.tolerated_failure_count_path)
+    count = limit("ToleratedFailureCount", state.tolerated_failure_count, state.tolerated_failure_count_path)
     percent = _percentage(state)
     counts = state.tolerated_failure_count is not None or state.tolerated_failure_count_path is not None
     return lambda frame: (count(frame) if counts else None, percent(frame))

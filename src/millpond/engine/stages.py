@@ -139,7 +139,7 @@ class MapStages:
     def numbers(self) -> Stages:
         """The Map's limits; a threshold that is not given is not shown."""
         shown: Stages = {"maxConcurrency": maps.concurrency(self.state)(self.frame)}
-        count, percent = maps.tolerance(self.state, self.is_jsonata)(self.frame)
+        count, percent = maps.tolerance(self.state)(self.frame)
         if count is not None:
             shown["toleratedFailureCount"] = count
         if percent is not None:

@@ -116,7 +116,7 @@ class LocalEndpoint:
             ) from None
         return Deployed(self, made["stateMachineArn"], model, express, name_of(machine))
 
-    def mock(self, machine: str, case: str, config: Mapping[str, Any]) -> None:
+    def mock(self, config: Mapping[str, Any]) -> None:
         """Let the endpoint read another mock configuration."""
         staged = self.mocks.with_suffix(".new")
         staged.write_text(json.dumps(config), "utf-8")
@@ -238,7 +238,7 @@ class Deployed:
             return self.arn
         name = f"case-{next(_numbers)}"
         cases = {self.name: {"TestCases": {name: states}}}
-        self.endpoint.mock(self.name, name, {"StateMachines": cases, "MockedResponses": responses})
+        self.endpoint.mock({"StateMachines": cases, "MockedResponses": responses})
         return f"{self.arn}#{name}"
 
 

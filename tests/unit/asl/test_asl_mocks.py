@@ -156,3 +156,9 @@ def test_a_long_line_is_cut_around_the_place() -> None:
     text = json.dumps({"a": "x" * 500, "b": 1, "c": "y" * 500})
     line, caret = Source(text).excerpt(Source(text).span(("b",))).split("\n")
     assert len(line) == 100 and line[caret.index("^")] == "1"
+
+
+def test_what_stands_twice_is_told() -> None:
+    text = '{"StateMachines": {}, "MockedResponses": {"R": {"0": {"Return": 1}, "0": {"Return": 2}}}}'
+    (warning,) = mocks.read(text).warnings
+    assert (warning.severity, warning.message) == ("WARNING", "'0' stands here twice: the last one counts")
