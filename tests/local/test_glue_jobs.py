@@ -215,7 +215,7 @@ def test_stop(shop: Workshop) -> None:
     answer = shop.aws("glue").batch_stop_job_run(JobName="sleeps", JobRunIds=[run_id, "jr_nope"])
     assert [one["JobRunId"] for one in answer["SuccessfulSubmissions"]] == [run_id]
     assert answer["Errors"][0]["ErrorDetail"]["ErrorCode"] == "EntityNotFoundException"
-    run = shop.wait("sleeps", run_id, seconds=5)
+    run = shop.wait("sleeps", run_id, seconds=60)
     assert run["JobRunState"] == "STOPPED" and not run.get("ErrorMessage")
     assert not processes_of(run_id)
 

@@ -4,6 +4,7 @@ Everything is read in pieces, so an object of any size takes the memory of a pie
 "ItemReader (Map)", with its rules for text delimited files.
 
 **Limits**: Parquet is read by a process of its own (Arrow takes 60 MB); decimals and binary values are strings there.
+A value in a JSON object has at most 64 Mi characters, a field of CSV 16 Mi.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from millpond.local.states.payloads import DECODER
 DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 MOST_HEADER_BYTES = 10_240
 MOST_FIELD = 16 * 1024 * 1024
+MOST_VALUE = 64 * 1024 * 1024  # characters of one value: what is wrong in a large object does not fill the memory
 PIECE = 256 * 1024
 NOT_ITERABLE = "Attempting to map over non-iterable node."
 
@@ -192,8 +194,9 @@ class _Scanner:
         while True:
             try:
                 value, end = DECODER.raw_decode(self._text, self._at)
-            except (ValueError, RecursionError) as error:
-                if not self._more(len(self._text) - self._at):
+            except (ValueError, RecursionError) as error:  # it goes on in the next piece, or is wrong
+                begun = len(self._text) - self._at
+                if begun > MOST_VALUE or not self._more(begun):
                     raise self.wrong(str(error).partition(":")[0]) from None
                 continue
             if end < len(self._text) or not self._more(0):  # a number may go on in the next piece

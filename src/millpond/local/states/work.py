@@ -106,7 +106,10 @@ class Worker:
             if watched is None and calling is not None:
                 self._stopped.add(token)  # its call is on the way; _watch sees this
         if watched is not None:
-            self._pools["others"].submit(self._end_work, watched.call, watched.handle)
+            try:
+                self._pools["others"].submit(self._end_work, watched.call, watched.handle)
+            except RuntimeError:  # we close, and the services behind are there still: nobody else would end it
+                self._end_work(watched.call, watched.handle)
         elif calling is not None and (functions := self._functions(calling)) is not None:
             functions.interrupt(token)
 

@@ -12,6 +12,7 @@ import pytest
 
 from millpond.engine import TaskCall
 from millpond.local.service import Clock, Endpoint
+from millpond.local.states import formats
 from millpond.local.states.integrations import Failure
 from millpond.local.states.items import ItemReaders
 from millpond.local.states.records import SCHEMA
@@ -131,3 +132,21 @@ def test_items_are_there_until_the_map_run_has_succeeded(readers: ItemReaders, s
     assert [readers.opened(MAP_RUN).item(index).value for index in (0, 1)] == [{"a": 1}, [2]]
     readers.drop(MAP_RUN)
     assert not readers.folder(MAP_RUN).exists()
+
+
+def test_a_value_without_end_is_not_read_to_its_end(
+    readers: ItemReaders, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MOST_VALUE", 1 << 20)
+    reads: list[int] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            part = super().read(size)
+            reads.append(len(part))
+            return part
+
+    monkeypatch.setattr(s3, "get_object", lambda **place: {"Body": Body(b'["' + b"x" * (1 << 24))})
+    with pytest.raises(Failure, match="Unterminated string"):
+        readers.read(call("JSON"))
+    assert sum(reads) < 1 << 23

@@ -273,3 +273,11 @@ def test_an_end_that_cannot_be_recorded_does_not_end_the_polling(
     glue.end()
     until(lambda: told(worker).names().count("task_succeeded") == 2)
     assert not broken and all(poller.is_alive() for poller in worker._pollers)
+
+
+def test_work_that_is_stopped_while_we_close_is_ended(worker: Worker, glue: Glue) -> None:
+    worker.start(call(), token())
+    until(lambda: token() in worker._live)
+    worker.close()
+    worker.stop(token())
+    assert glue.stopped == ["jr_0"]
