@@ -4,7 +4,7 @@ Everything is read in pieces, so an object of any size takes the memory of a pie
 "ItemReader (Map)", with its rules for text delimited files.
 
 **Limits**: Parquet is read by a process of its own (Arrow takes 60 MB); decimals and binary values are strings there.
-A value in a JSON object has at most 64 Mi characters, a field of CSV 16 Mi.
+A value in a JSON object and a line of JSON Lines have at most 64 Mi characters, a field of CSV 16 Mi.
 """
 
 from __future__ import annotations
@@ -112,7 +112,10 @@ def _check_headers(headers: list[str]) -> None:
 
 def jsonl_items(stream: BinaryIO) -> Iterator[str]:
     """One value a line; empty lines do not count."""
-    for number, line in enumerate(text_of(stream), 1):
+    text = text_of(stream)
+    for number, line in enumerate(iter(lambda: text.readline(MOST_VALUE), ""), 1):
+        if len(line) >= MOST_VALUE:
+            raise Unreadable(f"Line {number} of the JSON Lines file is longer than {MOST_VALUE} characters")
         if line.strip():
             try:
                 yield _encode(DECODER.decode(line))

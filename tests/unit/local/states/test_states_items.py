@@ -134,8 +134,9 @@ def test_items_are_there_until_the_map_run_has_succeeded(readers: ItemReaders, s
     assert not readers.folder(MAP_RUN).exists()
 
 
+@pytest.mark.parametrize(("kind", "why"), [("JSON", "Unterminated string"), ("JSONL", "Line 1 .* is longer than")])
 def test_a_value_without_end_is_not_read_to_its_end(
-    readers: ItemReaders, s3: S3, monkeypatch: pytest.MonkeyPatch
+    readers: ItemReaders, s3: S3, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
 ) -> None:
     monkeypatch.setattr(formats, "MOST_VALUE", 1 << 20)
     reads: list[int] = []
@@ -147,6 +148,6 @@ def test_a_value_without_end_is_not_read_to_its_end(
             return part
 
     monkeypatch.setattr(s3, "get_object", lambda **place: {"Body": Body(b'["' + b"x" * (1 << 24))})
-    with pytest.raises(Failure, match="Unterminated string"):
-        readers.read(call("JSON"))
+    with pytest.raises(Failure, match=why):
+        readers.read(call(kind))
     assert sum(reads) < 1 << 23
