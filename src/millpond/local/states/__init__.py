@@ -17,6 +17,7 @@ running execution back. Tracing and customer keys are kept and shown, nothing mo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import threading
@@ -86,7 +87,7 @@ class States:
             self.mocks,
             self.records,
             ended=self._ended,
-            wake=self._wakeup.set,
+            wake=self._wake,
             check=integrations.check,
             time_scale=endpoint.clock.scale,
         )
@@ -127,6 +128,14 @@ class States:
         self.worker.close()
         if self._loop.is_alive():
             self._loop.join(timeout=10)
+
+    def _wake(self) -> None:
+        """Wake the loop thread. From an operation on the event loop (StartExecution) only when that has answered: the
+        two would take the interpreter's lock from each other all the while, which costs both."""
+        try:
+            asyncio.get_running_loop().call_soon(self._wakeup.set)
+        except RuntimeError:  # a thread
+            self._wakeup.set()
 
     def _run(self) -> None:
         """The loop thread. What the engine cannot survive (a full disk) is told again and again, never swallowed."""
