@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import http.client
 import importlib
+import io
 import json
 import logging
 import os
@@ -72,6 +73,31 @@ def _client_context(text: str | None) -> object:
     return types.SimpleNamespace(
         custom=found.get("custom"), env=found.get("env"), client=types.SimpleNamespace(**(found.get("client") or {}))
     )
+
+
+class Log(io.RawIOBase):
+    """Where the function's prints go. When the endpoint dies, a print must not fail before `die_with` has noticed."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._handle
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        try:
+            return os.write(self._handle, data)
+        except BrokenPipeError:  # nobody reads any more
+            return len(data)
+
+
+def log_to(handle: int, like: io.TextIOWrapper) -> io.TextIOWrapper:
+    """A standard stream that writes whole lines to a `Log`, encoded as the given one does."""
+    buffer = io.BufferedWriter(Log(handle))  # type: ignore[type-var]
+    return io.TextIOWrapper(buffer, encoding=like.encoding, errors=like.errors, line_buffering=True)
 
 
 class LogRecords(logging.Handler):
@@ -264,5 +290,5 @@ if __name__ == "__main__":
     own = Runtime(int(sys.argv[1]))
     threading.Thread(target=die_with, args=(int(sys.argv[1]), own), daemon=True).start()
     sys.path[:0] = json.loads(os.environ.pop("MILLPOND_PATH"))
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = log_to(1, sys.stdout), log_to(2, sys.stderr)  # type: ignore[arg-type]
     own.run()
