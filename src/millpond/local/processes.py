@@ -1,7 +1,7 @@
 """User code runs in processes of its own: what they see, how they are watched, how they end.
 
 `environment()` is an allow-list: a job or function sees PATH, a home of its own and the local AWS, and none of the
-developer's real credentials or tokens.
+developer's real credentials or tokens. A process outlives the endpoint, so its SDK waits for the next one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+# Attempts of an SDK in "standard" mode, whose waits double up to 20 s ("Retry behavior", AWS SDKs Reference Guide): an
+# endpoint that was killed may be away for more than a minute. What is wrong in a request (4xx) is not tried again.
+ATTEMPTS = 22
 
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "JAVA_TOOL_OPTIONS")
 
@@ -28,6 +32,8 @@ def environment(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_RETRY_MODE": "standard",
+        "AWS_MAX_ATTEMPTS": str(ATTEMPTS),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

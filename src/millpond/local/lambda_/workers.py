@@ -190,11 +190,11 @@ class Worker:
         if first:
             sink.lines([f"INIT_START Runtime Version: python:{sys.version_info[0]}.{sys.version_info[1]}.millpond"])
         self._current = invocation
-        self._inbox.put(invocation)
         if first and not self._ready.wait(INIT_SECONDS + sandbox.timeout):
             self._time_out(invocation)
-        sink.lines([f"START RequestId: {invocation.id} Version: {sandbox.version}"])
+        sink.lines([f"START RequestId: {invocation.id} Version: {sandbox.version}"])  # before what the handler prints
         invocation.started = time.monotonic()
+        self._inbox.put(invocation)
         self._watch(invocation)
         self._drain()
         self._report(invocation, sink, first=first)
