@@ -135,7 +135,6 @@ def test_a_stopped_crawl_is_cancelled(glue: Any, lake: Any) -> None:
         ({"Configuration": '{"Version": 2.0}'}, "Version"),
         ({"Configuration": '{"Version": 1.0, "Grouping": {"TableGroupingPolicy": "X"}}'}, "TableGroupingPolicy"),
         ({"Configuration": '{"Version": 1.0, "Nonsense": {}}'}, "Nonsense"),
-        ({"SchemaChangePolicy": {"UpdateBehavior": "X"}}, "UpdateBehavior"),
         ({"Classifiers": ["none"]}, "none"),
         ({"Schedule": "every day"}, "schedule"),
         (
@@ -153,6 +152,14 @@ def test_a_crawler_that_cannot_work_is_refused(glue: Any, members: dict[str, Any
     given = {"Name": "bad", "Role": ROLE, "Targets": {"S3Targets": [{"Path": "s3://lake/"}]}} | members
     with pytest.raises(glue.exceptions.InvalidInputException, match=said):
         glue.create_crawler(**given)
+
+
+def test_a_policy_that_is_not_one_is_refused(glue: Any) -> None:
+    targets = {"S3Targets": [{"Path": "s3://lake/"}]}
+    with pytest.raises(
+        glue.exceptions.ClientError, match=r"ValidationException.*enum value set: \[LOG, UPDATE_IN_DATAB"
+    ):
+        glue.create_crawler(Name="bad", Role=ROLE, Targets=targets, SchemaChangePolicy={"UpdateBehavior": "X"})
 
 
 def test_targets_that_are_not_carried_are_refused(glue: Any) -> None:

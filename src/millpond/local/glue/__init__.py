@@ -9,12 +9,15 @@ May import: errors, asl, and millpond.local's service, store, processes.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from millpond.local.service import Endpoint, Operation
+from millpond.local import models
+from millpond.local.constraints import checked
+from millpond.local.service import AwsError, Call, Endpoint, Operation
 
 
 class Part(Protocol):
@@ -68,7 +71,7 @@ class Glue:
             if twice := merged.keys() & carried.keys():
                 raise RuntimeError(f"two parts of Glue carry {sorted(twice)}")
             merged |= carried
-        return merged
+        return {name: checked("glue", name, _as_modelled(name, run)) for name, run in merged.items()}
 
     def start(self) -> None:
         for part in self.parts.values():
@@ -77,3 +80,24 @@ class Glue:
     def stop(self) -> None:
         for part in reversed(self.parts.values()):
             part.stop()
+
+
+def _as_modelled(name: str, run: Operation) -> Operation:
+    """The operation; where its model has no InvalidInputException (GetCrawlers, for one), it answers the generic
+    ValidationException instead ("Common Errors")."""
+
+    @functools.cache
+    def known() -> frozenset[str]:
+        described = models.model("glue")
+        shapes = described.operation_model(name).error_shapes if described else ()
+        return frozenset(shape.name for shape in shapes)
+
+    def modelled(params: dict[str, Any], call: Call) -> dict[str, Any] | None:
+        try:
+            return run(params, call)
+        except AwsError as error:
+            if error.code == "InvalidInputException" and error.code not in known():
+                raise AwsError("ValidationException", error.message) from None
+            raise
+
+    return modelled

@@ -8,7 +8,7 @@
     mocks            answers in the place of work; carried tells what work can do
     trials           TestState; trial_mocks checks what it mocks
     journal          execution logs
-    arns, paging, payloads, constraints     read requests
+    arns, paging, payloads                  read requests
     validate         `millpond check`, a process of its own
 
 One loop thread drives the engine; operations only send it messages and read the store. After a kill, `start` puts every
@@ -24,10 +24,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from millpond.local.constraints import checked
 from millpond.local.service import Operation
 from millpond.local.states import arns, integrations
 from millpond.local.states.callbacks import Callbacks
-from millpond.local.states.constraints import checked
 from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
 from millpond.local.states.machines import Machines
@@ -107,7 +107,7 @@ class States:
             self.trials.operations(),
             Tags(self.endpoint).operations(),
         )
-        return {name: checked(name, run) for table in tables for name, run in table.items()}
+        return {name: checked("stepfunctions", name, run) for table in tables for name, run in table.items()}
 
     def start(self) -> None:
         self.mocks.load()  # a file that is not valid is told now

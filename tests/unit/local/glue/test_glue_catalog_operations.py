@@ -187,4 +187,5 @@ def test_tags(shop: Glue, refused: Refused) -> None:
     shop("UntagResource", ResourceArn=arn, TagsToRemove=["a"])
     assert shop("GetTags", ResourceArn=arn)["Tags"] == {"b": "2"}
     assert refused("GetTags", ResourceArn=arn + "x") == "EntityNotFoundException"
-    assert refused("GetTags", ResourceArn="nonsense") == "InvalidInputException"
+    assert refused("GetTags", ResourceArn="nonsense") == "ValidationException"
+    assert refused("GetTags", ResourceArn="arn:aws:glue:nonsense") == "InvalidInputException"
