@@ -64,7 +64,7 @@ def test_a_connection_that_cannot_work_is_refused(glue: Any, properties: dict[st
 
 def test_an_unknown_type_is_refused(glue: Any) -> None:
     given = {"Name": "c", "ConnectionType": "CARRIER_PIGEON", "ConnectionProperties": {"HOST": "h"}}
-    with pytest.raises(glue.exceptions.ClientError, match="ValidationException.*enum value set: .*JDBC, SFTP"):
+    with pytest.raises(glue.exceptions.ClientError, match=r"ValidationException.*enum value set: .*JDBC, SFTP"):
         glue.create_connection(ConnectionInput=given)
 
 
