@@ -1,25 +1,35 @@
-"""Custom classifiers: CSV and JSON, as crawlers use them.
+"""Custom classifiers: CSV, JSON, XML and grok, as crawlers use them.
 
-Limits: Grok and XML classifiers are refused; a crawl that ignored them would give other tables than AWS does.
+What a classifier cannot work with (a JSON path, a row tag or a grok pattern that cannot be read) is refused when it is
+made; AWS does not document which of these it finds only when a crawl runs.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from millpond.local.glue.records import after, decode, encode, page
-from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
+from millpond.local.service import AwsError, Call, Endpoint, Operation
 
 if TYPE_CHECKING:  # the crawl's modules bring Arrow, without which the endpoint starts
     from millpond.local.glue.crawl.classify import Custom
 
 PAGE = 100
-CARRIED = ("CsvClassifier", "JsonClassifier")
-KINDS = (*CARRIED, "GrokClassifier", "XMLClassifier")
+KINDS = ("GrokClassifier", "XMLClassifier", "JsonClassifier", "CsvClassifier")
 HEADERS = ("UNKNOWN", "PRESENT", "ABSENT")
+DATATYPES = (
+    *("BINARY", "BOOLEAN", "DATE", "DECIMAL", "DOUBLE", "FLOAT", "INT", "LONG", "SHORT", "STRING", "TIMESTAMP"),
+)
+XML_NAME = re.compile(r"[A-Za-z_][\w.\-]*(:[A-Za-z_][\w.\-]*)?")
 SERDES = ("OpenCSVSerDe", "LazySimpleSerDe", "None")
+
+
+def invalid(message: str) -> AwsError:
+    """InvalidInputException."""
+    return AwsError("InvalidInputException", message)
 
 
 class Classifiers:
@@ -61,7 +71,7 @@ class Classifiers:
         return found
 
     def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        kind, given = _given(params, "CreateClassifier")
+        kind, given = _given(params)
         now = self.endpoint.clock.now()
         body = {kind: given | {"CreationTime": now, "LastUpdated": now, "Version": 1}}
         with self.endpoint.store.write() as db:
@@ -84,12 +94,13 @@ class Classifiers:
         return {"Classifiers": [decode(row["body"]) for row in shown]} | more
 
     def update(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        kind, given = _given(params, "UpdateClassifier")
+        kind, given = _given(params)
         with self.endpoint.store.write() as db:
             before = self._existing(given["Name"])
             if kind not in before:
-                raise AwsError("InvalidInputException", f"Classifier {given['Name']} is not a {kind}.")
+                raise invalid(f"Classifier {given['Name']} is not a {kind}.")
             body = before[kind] | given
+            CHECKS[kind](body)
             body |= {"LastUpdated": self.endpoint.clock.now(), "Version": before[kind]["Version"] + 1}
             db.execute("UPDATE glue_classifiers SET body = ? WHERE name = ?", (encode({kind: body}), given["Name"]))
         return {}
@@ -101,19 +112,16 @@ class Classifiers:
         return {}
 
 
-def _given(params: dict[str, Any], operation: str) -> tuple[str, dict[str, Any]]:
+def _given(params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     given = [kind for kind in KINDS if params.get(kind)]
     if len(given) != 1:
-        raise AwsError("InvalidInputException", "Exactly one classifier must be given.")
+        raise invalid("Exactly one classifier must be given.")
     (kind,) = given
-    if kind not in CARRIED:
-        raise unsupported("glue", operation, f"{kind}: only CSV and JSON classifiers are carried.")
     members = params[kind]
-    if kind == "JsonClassifier":
-        _check_json(members)
-    else:
-        _check_csv(members)
-    return kind, dict(members)
+    if not members["Name"].strip():
+        raise invalid("The name of a classifier must not be blank.")
+    CHECKS[kind](members)
+    return kind, {name: value for name, value in members.items() if value is not None}
 
 
 def _check_json(members: dict[str, Any]) -> None:
@@ -122,18 +130,50 @@ def _check_json(members: dict[str, Any]) -> None:
     try:
         parse_path(members.get("JsonPath", "$"))
     except JsonPathError as error:
-        raise AwsError("InvalidInputException", f"{error}.") from None
+        raise invalid(f"{error}.") from None
+
+
+def _check_xml(members: dict[str, Any]) -> None:
+    tag = members.get("RowTag")
+    if tag is not None and not XML_NAME.fullmatch(tag):
+        raise invalid(f"RowTag '{tag}' is not the name of an XML element.")
+
+
+def _check_grok(members: dict[str, Any]) -> None:
+    from millpond.local.glue.crawl.grok import GrokError, compiled, defined
+
+    try:
+        if "GrokPattern" in members:
+            compiled(members["GrokPattern"], members.get("CustomPatterns") or "")
+        else:
+            defined(members.get("CustomPatterns") or "")
+    except GrokError as error:
+        raise invalid(f"Grok pattern: {error}.") from None
 
 
 def _check_csv(members: dict[str, Any]) -> None:
     for member, allowed in (("ContainsHeader", HEADERS), ("Serde", SERDES)):
         if members.get(member) not in (None, *allowed):
-            raise AwsError("InvalidInputException", f"{member} must be one of {', '.join(allowed)}.")
+            raise invalid(f"{member} must be one of {', '.join(allowed)}.")
     delimiter, quote = members.get("Delimiter"), members.get("QuoteSymbol")
     if delimiter is not None and delimiter == quote:
-        raise AwsError("InvalidInputException", "Delimiter and QuoteSymbol must differ.")
+        raise invalid("Delimiter and QuoteSymbol must differ.")
     if (delimiter or ",") in "\r\n" or (quote or '"') in "\r\n":
-        raise AwsError("InvalidInputException", "Delimiter and QuoteSymbol must not be line ends.")
+        raise invalid("Delimiter and QuoteSymbol must not be line ends.")
+    for kind in members.get("CustomDatatypes") or ():
+        if kind not in DATATYPES:
+            raise invalid(f"CustomDatatypes: '{kind}' is not one of {', '.join(DATATYPES)}.")
+    names = [name.strip().lower() for name in members.get("Header") or ()]
+    if len(set(names)) < len(names):
+        raise invalid("Header names a column twice.")
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "GrokClassifier": _check_grok,
+    "XMLClassifier": _check_xml,
+    "JsonClassifier": _check_json,
+    "CsvClassifier": _check_csv,
+}
 
 
 def _rules(classifier: dict[str, Any]) -> Custom:
@@ -142,6 +182,13 @@ def _rules(classifier: dict[str, Any]) -> Custom:
 
     if members := classifier.get("JsonClassifier"):
         return Custom(members["Name"], json_path=members["JsonPath"])
+    if members := classifier.get("XMLClassifier"):
+        tag = members.get("RowTag") or ""
+        return Custom(members["Name"], row_tag=tag, xml=True, classification=members["Classification"])
+    if members := classifier.get("GrokClassifier"):
+        custom = members.get("CustomPatterns") or ""
+        kind = members["Classification"]
+        return Custom(members["Name"], grok=members["GrokPattern"], grok_custom=custom, classification=kind)
     members = classifier["CsvClassifier"]
     rules = Rules(
         delimiter=members.get("Delimiter", ""),

@@ -1,7 +1,7 @@
 """Crawls as files: tests/cases/crawler/*.yaml hold a folder tree, a crawler and the catalog that must come out.
 
-files:     key in the bucket `lake` -> text, or {gzip: text}, {bzip2: text}, {parquet: {column: [type, values...]}},
-           {orc: ...}, {bytes: hex}, null (an empty object)
+files:     key in the bucket `lake` -> text, {kind: content} of `MAKERS` ({parquet: {column: [type, values...]}}),
+           {copies: number, of: text}, null (an empty object); with `keep: n` its first n bytes
 crawler:   members of CreateCrawler (Name, Role and DatabaseName have defaults)
 classifiers: what CreateClassifier is called with first
 tables:    the whole catalog: name -> columns ("id bigint, city string"), keys, location, partitions, and `entry`,
@@ -15,8 +15,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
+import json
 import re
+import struct
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +66,53 @@ def columnar(columns: Mapping[str, list[Any]]) -> pa.Table:
     return pa.table({name: pa.array(values, TYPES[kind]) for name, (kind, *values) in columns.items()})
 
 
+def snappy(data: bytes) -> bytes:
+    return bytes(pa.compress(data, codec="snappy", asbytes=True))
+
+
+def framed(data: bytes) -> bytes:
+    chunk = b"\0\0\0\0" + snappy(data)
+    return b"\x00" + len(chunk).to_bytes(3, "little") + chunk
+
+
+def zipped(*texts: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for n, text in enumerate(texts):
+            archive.writestr(str(n), text)
+    return out.getvalue()
+
+
+def lz4(data: bytes) -> bytes:
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "lz4") as stream:
+        stream.write(data)
+    return bytes(out.getvalue())
+
+
+def written(writer: Callable[[pa.Table, Any], None], columns: Mapping[str, list[Any]]) -> bytes:
+    out = pa.BufferOutputStream()
+    writer(columnar(columns), out)
+    return bytes(out.getvalue())
+
+
+MAKERS: dict[str, Callable[[Any], bytes]] = {
+    "gzip": lambda text: gzip.compress(text.encode()),
+    "bzip2": lambda text: bz2.compress(text.encode()),
+    "zip": zipped,
+    "zips": lambda texts: zipped(*texts),
+    "lz4": lambda text: lz4(text.encode()),
+    "snappy": lambda text: b"\xff\x06\x00\x00sNaPpY" + framed(text.encode()),
+    "snappy_block": lambda text: snappy(text.encode()),
+    "hadoop_snappy": lambda text: struct.pack(">II", len(text), len(snappy(text.encode()))) + snappy(text.encode()),
+    "latin1": lambda text: text.encode("latin-1"),
+    "bytes": bytes.fromhex,
+    "parquet": lambda columns: written(pq.write_table, columns),
+    "orc": lambda columns: written(pyarrow.orc.write_table, columns),
+    "lines": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
+}
+
+
 def put(root: Path, key: str, content: Any) -> None:
     path = root / key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,21 +120,15 @@ def put(root: Path, key: str, content: Any) -> None:
         case None:
             path.write_bytes(b"")
         case str():
-            path.write_text(content)
-        case {"gzip": text}:
-            path.write_bytes(gzip.compress(text.encode()))
-        case {"bzip2": text}:
-            path.write_bytes(bz2.compress(text.encode()))
-        case {"bytes": text}:
-            path.write_bytes(bytes.fromhex(text))
-        case {"parquet": columns}:
-            pq.write_table(columnar(columns), path)
-        case {"orc": columns}:
-            pyarrow.orc.write_table(columnar(columns), path)
+            path.write_bytes(content.encode())
         case {"copies": number, "of": text}:
             path.write_text(text * number)
+        case {"keep": size, **whole}:
+            put(root, key, whole)
+            path.write_bytes(path.read_bytes()[:size])
         case _:
-            raise AssertionError(content)
+            ((kind, value),) = content.items()
+            path.write_bytes(MAKERS[kind](value))
 
 
 def shown(glue: Callable[..., Any], table: Mapping[str, Any]) -> dict[str, Any]:

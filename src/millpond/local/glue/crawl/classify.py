@@ -1,11 +1,13 @@
 """What one object holds: format, compression, columns and counts, from its first bytes or its footer.
 
-The order is Glue's: custom classifiers first, then Avro, ORC, Parquet, JSON, CSV (AWS docs). Nothing recognised is
-`UNKNOWN`. An object that says it is Parquet, ORC or Avro but cannot be read, a broken archive or text that is not
-UTF-8 is `Unreadable`: it is left out of the tables and named in the log.
+The order is Glue's: custom classifiers first, in the crawler's order, then Avro, ORC, Parquet, JSON, BSON, XML, the
+formats of logs and CSV (AWS docs, "Adding classifiers to a crawler"). The first that is certain decides; else the
+most certain. Nothing recognised is `UNKNOWN`. An object that says it is Parquet, ORC or Avro but cannot be read, a
+broken archive or text that is not UTF-8 is `Unreadable`: it is left out of the tables and named in the log.
 
-Limits: bson, xml, ion and the log formats are UNKNOWN here. Counts of text are exact when the sample is the whole
-object, else estimates from the sample (as AWS's are).
+Limits: Amazon Ion is UNKNOWN here, and the log says so. Files that say what they are by their first bytes (Avro, ORC,
+Parquet) are not shown to custom classifiers. Counts of text are exact when the sample is the whole object, else
+estimates from the sample (as AWS's are).
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from millpond.local.glue.crawl import csv_text, json_text
+from millpond.local.glue.crawl import bson, csv_text, grok, json_text, xml_text
 from millpond.local.glue.crawl.hive import Column, Columns, Struct, of_arrow, of_avro, unique
-from millpond.local.glue.crawl.samples import MEGABYTE, Sample, Unreadable, compression_of, read
+from millpond.local.glue.crawl.samples import HEAD, MEGABYTE, Sample, Unreadable, compression_of, read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,11 +39,17 @@ class Layout:
     quote: str = ""
     serde: str = ""
     json_path: str = ""
+    row_tag: str = ""
+    grok: str = ""
+    grok_custom: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What an object holds. `average`: bytes a record, decompressed; `literal`: an Avro schema; `notes` are logged."""
+    """What an object holds. `average`: bytes a record, decompressed; `literal`: an Avro schema; `notes` are logged.
+
+    `certainty` is the classifier's, from 0 to 1; `by` names a custom one.
+    """
 
     layout: Layout
     columns: Columns = ()
@@ -49,15 +57,22 @@ class Contents:
     average: int = 0
     literal: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)
+    certainty: float = field(default=1.0, compare=False)
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A custom classifier: CSV rules or a JSON path."""
+    """A custom classifier: CSV rules, a JSON path, an XML row tag or a grok pattern with custom patterns."""
 
     name: str
     csv: csv_text.Rules | None = None
     json_path: str = ""
+    xml: bool = False
+    row_tag: str = ""
+    grok: str = ""
+    grok_custom: str = ""
+    classification: str = ""  # of XML and grok classifiers: what the table is called
 
 
 UNKNOWN_LAYOUT = Layout("UNKNOWN")
@@ -73,16 +88,39 @@ def classify(path: Path, size: int, custom: Sequence[Custom] = ()) -> Contents:
         return _orc(path, size)
     if head.startswith(b"Obj\x01"):
         return _avro(path, size)
-    if compression_of(head) == "none" and b"\0" in head:
-        return Contents(UNKNOWN_LAYOUT, notes=("binary data of an unknown format",))
+    compression = compression_of(head, path.name)
+    if compression == "none" and b"\0" in head:
+        return _binary(path, size, head)
     sample = read(path, size)
     try:
         found = _text(path, sample, custom)
     except RecursionError:
-        raise Unreadable("JSON nested too deeply") from None
+        raise Unreadable("nested too deeply") from None
+    if sample.broken and found.layout.classification == "UNKNOWN":
+        raise Unreadable(f"broken {sample.compression}: {sample.broken}")
     if sample.broken:
         found = replace(found, notes=(*found.notes, f"broken {sample.compression}: {sample.broken}"))
     return found
+
+
+# First bytes of what is named in the log although it is not read.
+KNOWN_BINARY = (
+    (b"\xe0\x01\x00\xea", "Amazon Ion (binary), which is not read here"),
+    (b"\xff\xfe", "UTF-16 text: Glue reads UTF-8"),
+    (b"\xfe\xff", "UTF-16 text: Glue reads UTF-8"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard, which Glue's classifiers do not read"),
+    (b"SQLite format 3", "an SQLite database"),
+)
+
+
+def _binary(path: Path, size: int, head: bytes) -> Contents:
+    """BSON, or what the first bytes tell about a format that is not read."""
+    sample = read(path, size)
+    if found := bson.read(sample.data, complete=sample.complete):
+        records, average = _counts(sample, found.records, len(sample.data))
+        return Contents(Layout("bson", sample.compression), found.columns, records, average)
+    what = next((name for magic, name in KNOWN_BINARY if head.startswith(magic)), "binary data of an unknown format")
+    return Contents(UNKNOWN_LAYOUT, notes=(what,))
 
 
 def _opened(path: Path) -> Any:
@@ -96,20 +134,84 @@ def _opened(path: Path) -> Any:
 
 
 def _text(path: Path, sample: Sample, custom: Sequence[Custom]) -> Contents:
+    if b"\0" in sample.data[:HEAD]:
+        if found := bson.read(sample.data, complete=sample.complete):
+            records, average = _counts(sample, found.records, len(sample.data))
+            return Contents(Layout("bson", sample.compression), found.columns, records, average)
+        why = "binary data of an unknown format in an archive"
+        return Contents(replace(UNKNOWN_LAYOUT, compression=sample.compression), notes=(why,))
     text = _decoded(sample)
+    best: Contents | None = None
     for classifier in custom:
-        if classifier.csv and (found := csv_text.read(text, complete=sample.complete, rules=classifier.csv)):
-            return _csv(found, sample, text, classifier.csv)
-        if classifier.json_path and (contents := _json(path, sample, text, classifier.json_path)):
+        contents = _by_custom(classifier, path, sample, text)
+        if contents is None:
+            continue
+        contents = replace(contents, by=classifier.name)
+        if contents.certainty >= 1.0:
             return contents
-    if contents := _json(path, sample, text, ""):
+        best = contents if best is None or contents.certainty > best.certainty else best
+    return _by_built_in(path, sample, text, best)
+
+
+def _by_custom(classifier: Custom, path: Path, sample: Sample, text: str) -> Contents | None:
+    if classifier.csv:
+        found = csv_text.read(text, complete=sample.complete, rules=classifier.csv)
+        return _csv(found, sample, text, classifier.csv) if found else None
+    if classifier.json_path:
+        return _json(path, sample, text, classifier.json_path)
+    if classifier.xml:
+        return _xml(sample, text, classifier)
+    return _grok(sample, text, classifier)
+
+
+def _by_built_in(path: Path, sample: Sample, text: str, best: Contents | None) -> Contents:
+    """What the built-in classifiers say, which are certain or silent; then `best` of the custom ones; then UNKNOWN."""
+    if contents := _json(path, sample, text, "") or _xml(sample, text, None):
         return contents
-    if not sample.complete and text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
-        return Contents(UNKNOWN_LAYOUT, notes=("no complete JSON record in the first 10 MB",))
-    if table := csv_text.read(text, complete=sample.complete):
-        return _csv(table, sample, text, None)
+    first = text.lstrip("\ufeff \t\r\n")[:9]
+    cut_json = not sample.complete and first[:1] in ("{", "[")
+    if not cut_json and not first.startswith("$ion"):
+        if contents := _log(sample, text):
+            return contents
+        if table := csv_text.read(text, complete=sample.complete):
+            return _csv(table, sample, text, None)
+    if best is not None:
+        return replace(best, notes=(*best.notes, f"the classifier {best.by} fits {best.certainty:.0%} of the lines"))
     why = "no classifier recognises it (a CSV file needs two columns and two data rows)"
+    if first.startswith("$ion"):
+        why = "Amazon Ion (text), which is not read here"
+    if cut_json:
+        why = "no complete JSON record in the first 10 MB"
     return Contents(replace(UNKNOWN_LAYOUT, compression=sample.compression), notes=(why,))
+
+
+def _log(sample: Sample, text: str) -> Contents | None:
+    """One of the built-in formats of logs."""
+    if log := grok.known_log(grok.lines_of(text, complete=sample.complete)):
+        classification, pattern = log
+        if contents := _grok(sample, text, Custom("", grok=pattern, classification=classification)):
+            return replace(contents, certainty=1.0)
+    return None
+
+
+def _xml(sample: Sample, text: str, rules: Custom | None) -> Contents | None:
+    found = xml_text.read(text, complete=sample.complete, row_tag=rules.row_tag if rules else "")
+    if found is None:
+        return None
+    records, average = _counts(sample, found.records, len(sample.data))
+    classification = (rules.classification if rules else "") or "xml"
+    return Contents(Layout(classification, sample.compression, row_tag=found.row_tag), found.columns, records, average)
+
+
+def _grok(sample: Sample, text: str, rules: Custom) -> Contents | None:
+    lines = grok.lines_of(text, complete=sample.complete)
+    found = grok.compiled(rules.grok, rules.grok_custom)
+    certainty = found.certainty(lines)
+    if not certainty:
+        return None
+    layout = Layout(rules.classification, sample.compression, grok=rules.grok, grok_custom=rules.grok_custom)
+    records, average = _counts(sample, max(1, len(text.splitlines())), len(sample.data))
+    return Contents(layout, found.columns, records, average, certainty=certainty)
 
 
 def _decoded(sample: Sample) -> str:
@@ -143,7 +245,7 @@ def _json(path: Path, sample: Sample, text: str, json_path: str) -> Contents | N
 
 
 def _csv(found: csv_text.Csv, sample: Sample, text: str, rules: csv_text.Rules | None) -> Contents:
-    first = len(text.partition("\n")[0]) + 1 if found.header else 0
+    first = len(text.splitlines(keepends=True)[0].encode()) if found.header else 0
     records, average = _counts(sample, found.records, len(sample.data) - first)
     notes = [f"{found.ragged} rows with another number of cells"] if found.ragged else []
     serde = rules.serde if rules and rules.serde not in ("", "None") else "LazySimpleSerDe"

@@ -4,7 +4,9 @@ At least two columns and two data rows. The first row is a header when every cel
 shorter than 150 characters, every name is a possible column name, and at least one data row holds a value that is
 not text: so a file of text only has no header. Columns without a header are `col0`, `col1`, ...
 
-A custom classifier (`Rules`) may fix delimiter, quote, header and names.
+A custom classifier (`Rules`) may fix delimiter, quote, header, names and types. AWS does not say how `CustomDatatypes`
+meet columns: as many types as columns are taken in their order (our decision), another number are the types that may
+be found in the cells.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from millpond.local.glue.crawl.hive import UNKNOWN, Column, Columns
@@ -25,6 +27,22 @@ INTEGER = re.compile(r"[+-]?\d{1,18}")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 NAME = re.compile(r"[\u0020-\ud7ff\ue000-\ufffd\t]{1,255}")
 LONGEST_HEADER = 150
+# CustomDatatypes -> Hive's types; and what a cell of each must look like. The others are never found in cells.
+DATATYPES = {
+    **{name: name.lower() for name in ("BINARY", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INT", "STRING", "TIMESTAMP")},
+    **{"DECIMAL": "decimal(38,18)", "LONG": "bigint", "SHORT": "smallint"},
+}
+READERS: dict[str, Callable[[str], object]] = {
+    "BOOLEAN": re.compile(r"(?i:true|false)").fullmatch,
+    "DATE": re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch,
+    "TIMESTAMP": re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?").fullmatch,
+    "SHORT": lambda cell: INTEGER.fullmatch(cell) and -(2**15) <= int(cell) < 2**15,
+    "INT": lambda cell: INTEGER.fullmatch(cell) and -(2**31) <= int(cell) < 2**31,
+    "LONG": INTEGER.fullmatch,
+    "FLOAT": NUMBER.fullmatch,
+    "DOUBLE": NUMBER.fullmatch,
+    "DECIMAL": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)").fullmatch,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +92,7 @@ def read(text: str, *, complete: bool, rules: Rules | None = None) -> Csv | None
     data = even[1:] if header else even
     if len(data) < (1 if rules else 2):
         return None
-    kinds = [_kind([row[n] for row in data[:ROWS]], wanted.datatypes) for n in range(width)]
+    kinds = _kinds(data[:ROWS], width, wanted.datatypes)
     names = _names(even[0] if header else (), width, wanted)
     columns = tuple(Column(low, kind, name) for (low, name), kind in zip(names, kinds, strict=True))
     quoted = bool(wanted.quote) and any(wanted.quote in line for line in lines[:ROWS])
@@ -123,18 +141,24 @@ def _has_header(rows: Sequence[Sequence[str]], first: Sequence[str], rules: Rule
     return any(_kind([cell]) not in ("string", UNKNOWN) for row in rows[1:] for cell in row)
 
 
+def _kinds(rows: Sequence[Sequence[str]], width: int, datatypes: Sequence[str]) -> list[str]:
+    if len(datatypes) == width:
+        return [DATATYPES[kind] for kind in datatypes]
+    return [_kind([row[n] for row in rows], datatypes) for n in range(width)]
+
+
 def _kind(cells: Sequence[str], datatypes: Sequence[str] = ()) -> str:
-    """The narrowest type that reads every cell that is not empty: bigint, double, boolean (custom only) or string."""
+    """The narrowest type that reads every cell that is not empty: bigint, double, one of `datatypes`, or string."""
     found = [cell for cell in (cell.strip() for cell in cells) if cell]
     if not found:
         return UNKNOWN
+    for kind in datatypes:
+        reads = READERS.get(kind)
+        if reads is not None and all(map(reads, found)):
+            return DATATYPES[kind]
     if all(map(INTEGER.fullmatch, found)):
         return "bigint"
-    if all(map(NUMBER.fullmatch, found)):
-        return "double"
-    if "BOOLEAN" in datatypes and all(cell.lower() in ("true", "false") for cell in found):
-        return "boolean"
-    return "string"
+    return "double" if all(map(NUMBER.fullmatch, found)) else "string"
 
 
 def _names(header: Sequence[str], width: int, rules: Rules) -> list[tuple[str, str]]:

@@ -46,6 +46,7 @@ FORMATS = {
     ),
     "orc": Format(f"{QL}.orc.OrcInputFormat", f"{QL}.orc.OrcOutputFormat", f"{QL}.orc.OrcSerde"),
 }
+GROK = Format(TEXT_IN, TEXT_OUT, "com.amazonaws.glue.serde.GrokSerDe")
 OPEN_CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 
 
@@ -163,15 +164,20 @@ def _facts(leaf: Leaf) -> dict[str, str]:
         }
         if layout.header:
             facts["skip.header.line.count"] = "1"
-    if layout.json_path:
-        facts["jsonPath"] = layout.json_path
+    kept = {
+        "jsonPath": layout.json_path,
+        "rowTag": layout.row_tag,
+        "grokPattern": layout.grok,
+        "grokCustomPatterns": layout.grok_custom,
+    }
+    facts |= {name: value for name, value in kept.items() if value}
     if leaf.literal:
         facts["avro.schema.literal"] = leaf.literal
     return facts
 
 
 def _storage(leaf: Leaf, columns: Columns, location: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    known = FORMATS.get(leaf.layout.classification)
+    known = _format(leaf.layout)
     formats = {"InputFormat": known.reads, "OutputFormat": known.writes} if known else {}
     return {
         "Columns": [{"Name": column.name, "Type": spell(column.type)} for column in columns],
@@ -187,11 +193,21 @@ def _storage(leaf: Leaf, columns: Columns, location: str, parameters: Mapping[st
     }
 
 
+def _format(layout: Layout) -> Format | None:
+    """Formats and SerDe; None for what Hive reads with neither (XML, BSON, unknown formats)."""
+    if layout.grok:
+        return GROK
+    return None if layout.row_tag else FORMATS.get(layout.classification)
+
+
 def _serde(leaf: Leaf, known: Format | None, columns: Columns) -> dict[str, Any]:
-    if known is None:
-        return {"Parameters": {}}
     layout: Layout = leaf.layout
+    if known is None:
+        return {"Parameters": {"rowTag": layout.row_tag} if layout.row_tag else {}}
     match layout.classification:
+        case _ if layout.grok:
+            given = {"input.format": layout.grok, "input.grokCustomPatterns": layout.grok_custom}
+            parameters = {name: value for name, value in given.items() if value}
         case "csv" if layout.serde == "OpenCSVSerDe":
             quoting = {"separatorChar": layout.delimiter, "quoteChar": layout.quote or '"', "escapeChar": "\\"}
             return {"SerializationLibrary": OPEN_CSV, "Parameters": quoting}

@@ -1,7 +1,8 @@
 """JSON objects: one after another, one a line, or an array around all; with or without a custom JSON path.
 
 A file that is one array is one record with one column `array`, as Glue's built-in classifier describes it; with the
-path `$[*]` each member is a record. Records that cannot be read are counted, not fatal, once one could be read.
+path `$[*]` each member is a record, and one that is no object is a column `record` (AWS docs, "Writing JSON custom
+classifiers"). Records that cannot be read are counted, not fatal, once one could be read.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def read(text: str, *, complete: bool, path: tuple[str | int, ...] | None = None
     if not documents:
         return None
     records = [item for document in documents for item in _select(document, path)] if path else documents
-    usable = [record for record in records if isinstance(record, dict | list)]
+    usable = records if path else [record for record in records if isinstance(record, dict | list)]
     if not usable:
         return None
     return Json(schema(usable), len(usable), bad + len(records) - len(usable))
@@ -83,14 +84,19 @@ def _documents(text: str, *, complete: bool) -> tuple[list[Any], int]:
 
 def _one_after_another(text: str) -> tuple[list[Any], int | None]:
     """Documents that may span lines; and where the first unreadable one begins, if there is one."""
-    decoder, at = json.JSONDecoder(), 0
+    decoder, at, ended = json.JSONDecoder(), 0, 0
     found: list[Any] = []
     while at < len(text):
         try:
-            document, at = decoder.raw_decode(text, at)
+            document, end = decoder.raw_decode(text, at)
+            if not isinstance(document, dict | list):
+                raise ValueError("a value alone is no record")
         except (ValueError, RecursionError):
+            if found and "\n" not in text[ended:at]:
+                found.pop()  # `[4018] 14 Nov ...`: a document does not have other text behind it on its line
             return found, at
         found.append(document)
+        at = ended = end
         at = SPACE.match(text, at).end()  # type: ignore[union-attr]
         if text[at : at + 1] == ",":  # a list without its brackets: seen in exports
             at = SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
@@ -123,11 +129,16 @@ def _select(document: Any, path: tuple[str | int, ...]) -> Iterator[Any]:
         yield from _select(member, rest)
 
 
+def _whole(record: Any) -> str:
+    """The column of a record that is no object."""
+    return "array" if isinstance(record, list) else "record"
+
+
 def schema(records: Iterable[Any]) -> Columns:
     """The columns of records, in the order of their first appearance; names that differ in case only are one column."""
     found: dict[str, Type] = {}
     for record in records:
-        members = record.items() if isinstance(record, dict) else (("array", record),)
+        members = record.items() if isinstance(record, dict) else ((_whole(record), record),)
         for name, value in members:
             kind = of_json(value)
             before = found.get(name, UNKNOWN)
