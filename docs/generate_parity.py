@@ -93,6 +93,11 @@ at most what it has. `--additional-python-modules` may name what the runtime has
 Crawlers: the rule of similarity is not published; ours is in the crawler's documentation. Counts of files over 1 MB are
 estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient.
 
+Glue triggers and workflows: in a run of a workflow a trigger fires at most once, outside one `ANY` fires at each event
+(AWS does not say). DeleteWorkflow deletes the workflow's triggers and runs. Starting, stopping and deleting a trigger
+is done when the call returns. A schedule whose time passed while the endpoint was down fires if it is less than a
+minute late. Where AWS's words are not known, ours are used. Blueprints are refused.
+
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by
 StartQueryExecution. Texts and numbers of errors are from documentation, not from a comparison with Athena.

@@ -41,6 +41,7 @@ PARTS = (
     ("jobs", "Jobs"),
     ("classifiers", "Classifiers"),
     ("crawlers", "Crawlers"),
+    ("workflows", "Workflows"),
     ("tags", "Tags"),
 )
 

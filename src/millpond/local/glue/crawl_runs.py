@@ -78,10 +78,15 @@ class CrawlRuns:
         for thread in list(self._threads.values()):
             thread.join(timeout=10)
 
-    def start(self, name: str) -> str:
-        """Begin a crawl: the crawler is RUNNING when this returns. CrawlerRunningException. Returns the CrawlId."""
-        crawl = str(uuid.uuid4())
+    def start(self, name: str, crawl: str = "") -> str:
+        """Begin a crawl: the crawler is RUNNING when this returns. CrawlerRunningException. Returns the CrawlId.
+
+        A `crawl` that has this id was begun before: who asks again (a trigger, after a kill) gets that one.
+        """
+        crawl = crawl or str(uuid.uuid4())
         with self.endpoint.store.write() as db:
+            if db.execute("SELECT 1 FROM glue_crawls WHERE id = ?", (crawl,)).fetchone():
+                return crawl
             updated = db.execute(
                 "UPDATE glue_crawlers SET state = 'RUNNING', crawl = ? WHERE name = ? AND state = 'READY'",
                 (crawl, name),
@@ -98,7 +103,10 @@ class CrawlRuns:
     def stop(self, name: str, crawl: str) -> None:
         """Ask a crawl to stop: STOPPING is stored when this returns."""
         with self.endpoint.store.write() as db:
-            db.execute("UPDATE glue_crawlers SET state = 'STOPPING' WHERE name = ? AND crawl = ?", (name, crawl))
+            db.execute(
+                "UPDATE glue_crawlers SET state = 'STOPPING' WHERE name = ? AND crawl = ? AND state = 'RUNNING'",
+                (name, crawl),
+            )
             db.execute("UPDATE glue_crawls SET stop_asked = 1 WHERE id = ?", (crawl,))
         if flag := self._stops.get(crawl):
             flag.set()

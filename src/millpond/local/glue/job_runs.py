@@ -155,6 +155,8 @@ class Runs:
                 "SecurityConfiguration",
                 "NotificationProperty",
                 "ExecutionClass",
+                "TriggerName",  # this and the next: of a run that a trigger starts (firing.py)
+                "PredecessorRuns",
             )
         }
         body |= {

@@ -1,0 +1,306 @@
+"""Triggers and workflows through boto3: what they start, in which order, with what; what a run shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.local.glue_jobs import Workshop
+
+Aws = Callable[[str], Any]
+ROLE = "arn:aws:iam::000000000000:role/glue"
+SAY = """
+import sys
+print("ARGV", sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(aws: Aws) -> Workshop:
+    """Python shell jobs `a` to `e` that say their arguments, `bad` that fails; a crawler `crawl` with one table."""
+    made = Workshop(aws, "flows").open()
+    for name in "abcde":
+        made.job(name, SAY, head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9})
+    made.job(
+        "bad", "raise SystemExit('no')", head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9}
+    )
+    made.put("crawled/t/x.csv", "id,name\n1,a\n2,b\n")
+    aws("glue").create_crawler(
+        Name="crawl", Role=ROLE, DatabaseName="crawled", Targets={"S3Targets": [{"Path": "s3://flows/crawled/"}]}
+    )
+    return made
+
+
+@pytest.fixture
+def glue(aws: Aws, shop: Workshop) -> Any:
+    return aws("glue")
+
+
+def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.03)
+    return value
+
+
+def job_ended(name: str, state: str = "SUCCEEDED") -> dict[str, str]:
+    return {"LogicalOperator": "EQUALS", "JobName": name, "State": state}
+
+
+def after(glue: Any, name: str, conditions: list[dict[str, str]], *jobs: str, **more: Any) -> None:
+    """A conditional trigger, active."""
+    logical = {"Logical": more.pop("Logical", "AND")} if len(conditions) > 1 else {}
+    glue.create_trigger(
+        Name=name, Type="CONDITIONAL", StartOnCreation=True, Predicate={**logical, "Conditions": conditions},
+        Actions=[{"JobName": job} for job in jobs], **more,
+    )  # fmt: skip
+
+
+def on_demand(glue: Any, name: str, *jobs: str, **more: Any) -> None:
+    glue.create_trigger(Name=name, Type="ON_DEMAND", Actions=[{"JobName": job} for job in jobs], **more)
+
+
+def run(glue: Any, workflow: str, **more: Any) -> dict[str, Any]:
+    """Run a workflow to its end."""
+    return ended(glue, workflow, glue.start_workflow_run(Name=workflow, **more)["RunId"])
+
+
+def ended(glue: Any, workflow: str, run_id: str) -> dict[str, Any]:
+    def look() -> Any:
+        found = glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]
+        return found if found["Status"] not in ("RUNNING", "STOPPING") else None
+
+    found: dict[str, Any] = until(look)
+    return found
+
+
+def nodes(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {node["Name"]: node for node in run["Graph"]["Nodes"]}
+
+
+def states(run: dict[str, Any]) -> dict[str, list[str]]:
+    """Job or crawler -> the states of its runs."""
+    return {
+        name: [one["JobRunState"] for one in node.get("JobDetails", {}).get("JobRuns", [])]
+        + [one["State"] for one in node.get("CrawlerDetails", {}).get("Crawls", [])]
+        for name, node in nodes(run).items()
+        if node["Type"] != "TRIGGER"
+    }
+
+
+def refused(code: str, call: Callable[..., Any], *words: str, **params: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    error = caught.value.response["Error"]
+    assert error["Code"] == code, error
+    for word in words:
+        assert word in error["Message"], error
+
+
+def test_a_workflow_runs_jobs_and_crawlers_in_order(glue: Any, shop: Workshop) -> None:
+    glue.create_workflow(Name="nightly", DefaultRunProperties={"day": "1", "kind": "full"}, Tags={"team": "a"})
+    on_demand(glue, "n-start", "a", "bad", WorkflowName="nightly")
+    after(glue, "n-crawl", [job_ended("a"), job_ended("bad", "FAILED")], "b", WorkflowName="nightly")
+    crawled = {"LogicalOperator": "EQUALS", "CrawlerName": "crawl", "CrawlState": "SUCCEEDED"}
+    glue.create_trigger(
+        Name="n-next", Type="CONDITIONAL", WorkflowName="nightly", StartOnCreation=True,
+        Predicate={"Conditions": [job_ended("b")]},
+        Actions=[{"CrawlerName": "crawl"}, {"JobName": "c", "Arguments": {"--x": "1"}, "Timeout": 7}],
+    )  # fmt: skip
+    after(glue, "n-last", [crawled, job_ended("c")], "d", WorkflowName="nightly")
+    after(glue, "n-never", [job_ended("a", "FAILED")], "e", WorkflowName="nightly")
+    found = run(glue, "nightly", RunProperties={"day": "2"})
+    assert found["Status"] == "COMPLETED" and found["CompletedOn"] >= found["StartedOn"]
+    assert states(found) == {
+        "a": ["SUCCEEDED"], "bad": ["FAILED"], "b": ["SUCCEEDED"], "c": ["SUCCEEDED"], "crawl": ["SUCCEEDED"],
+        "d": ["SUCCEEDED"], "e": [],
+    }  # fmt: skip
+    assert found["Statistics"] == {
+        "TotalActions": 7, "SucceededActions": 5, "FailedActions": 1, "StoppedActions": 0, "TimeoutActions": 0,
+        "RunningActions": 0, "ErroredActions": 0, "WaitingActions": 0,
+    }  # fmt: skip
+    assert found["WorkflowRunProperties"] == {"day": "2", "kind": "full"}
+    job_run = nodes(found)["c"]["JobDetails"]["JobRuns"][0]
+    given = {"--x": "1", "--WORKFLOW_NAME": "nightly", "--WORKFLOW_RUN_ID": found["WorkflowRunId"]}
+    assert job_run["TriggerName"] == "n-next" and job_run["Timeout"] == 7 and job_run["Arguments"] == given
+    assert [one["JobName"] for one in job_run["PredecessorRuns"]] == ["b"]
+    assert job_run == glue.get_job_run(JobName="c", RunId=job_run["Id"])["JobRun"]
+    said = shop.log(job_run["Id"])
+    assert "'--WORKFLOW_NAME', 'nightly'" in said and found["WorkflowRunId"] in said
+    ids = {node["UniqueId"]: node["Name"] for node in found["Graph"]["Nodes"]}
+    edges = {(ids[edge["SourceId"]], ids[edge["DestinationId"]]) for edge in found["Graph"]["Edges"]}
+    assert {("n-start", "a"), ("a", "n-crawl"), ("bad", "n-crawl"), ("n-next", "crawl"), ("crawl", "n-last")} <= edges
+    assert len(edges) == 2 + 3 + 3 + 3 + 2
+    workflow = glue.get_workflow(Name="nightly", IncludeGraph=True)["Workflow"]
+    assert workflow["LastRun"]["WorkflowRunId"] == found["WorkflowRunId"]
+    assert {node["Name"] for node in workflow["Graph"]["Nodes"]} == set(ids.values())
+    assert glue.get_tables(DatabaseName="crawled")["TableList"][0]["Name"] == "t"
+    # The same job started by hand, or by a trigger outside: the workflow's triggers do not fire (AWS docs).
+    on_demand(glue, "outside", "b")
+    before = len(glue.get_job_runs(JobName="c")["JobRuns"])
+    glue.start_trigger(Name="outside")
+    shop.run("b")
+    until(lambda: all(one["JobRunState"] == "SUCCEEDED" for one in glue.get_job_runs(JobName="b")["JobRuns"]))
+    time.sleep(0.3)
+    assert len(glue.get_job_runs(JobName="c")["JobRuns"]) == before
+    assert glue.get_tags(ResourceArn="arn:aws:glue:us-east-1:000000000000:workflow/nightly")["Tags"] == {"team": "a"}
+
+
+def test_resume_runs_the_chosen_nodes_and_what_follows(glue: Any, shop: Workshop) -> None:
+    shop.job("mended", "raise SystemExit('no')", head=False, kind="pythonshell")
+    glue.create_workflow(Name="mend")
+    on_demand(glue, "m-start", "a", WorkflowName="mend")
+    after(glue, "m-two", [job_ended("a")], "mended", "b", WorkflowName="mend")
+    after(glue, "m-three", [job_ended("mended"), job_ended("b")], "c", WorkflowName="mend")
+    first = run(glue, "mend")
+    assert states(first) == {"a": ["SUCCEEDED"], "mended": ["FAILED"], "b": ["SUCCEEDED"], "c": []}
+    shop.job("mended", SAY, head=False, kind="pythonshell")
+    ids = {name: node["UniqueId"] for name, node in nodes(first).items()}
+    common = {"Name": "mend", "RunId": first["WorkflowRunId"]}
+    refused("InvalidInputException", glue.resume_workflow_run, **common, NodeIds=[ids["c"]])
+    refused("InvalidInputException", glue.resume_workflow_run, **common, NodeIds=[ids["m-two"]])
+    resumed = glue.resume_workflow_run(**common, NodeIds=[ids["mended"]])
+    assert resumed["NodeIds"] == [ids["mended"]]
+    second = ended(glue, "mend", resumed["RunId"])
+    assert second["PreviousRunId"] == first["WorkflowRunId"]
+    assert states(second) == {name: ["SUCCEEDED"] for name in ("a", "mended", "b", "c")}
+    runs_of = {
+        name: node["JobDetails"]["JobRuns"][0]["Id"] for name, node in nodes(second).items() if "JobDetails" in node
+    }
+    assert runs_of["b"] == nodes(first)["b"]["JobDetails"]["JobRuns"][0]["Id"]  # copied, not run again
+    assert len(glue.get_job_runs(JobName="mended")["JobRuns"]) == 2
+    third = glue.resume_workflow_run(Name="mend", RunId=resumed["RunId"], NodeIds=[ids["c"], ids["a"]])
+    assert third["NodeIds"] == [ids["a"]]  # the other one follows anyway
+    assert states(ended(glue, "mend", third["RunId"])) == {name: ["SUCCEEDED"] for name in ("a", "mended", "b", "c")}
+    listed = glue.get_workflow_runs(Name="mend", MaxResults=2)
+    assert [one["WorkflowRunId"] for one in listed["Runs"]] == [third["RunId"], resumed["RunId"]]
+    assert len(glue.get_workflow_runs(Name="mend", NextToken=listed["NextToken"])["Runs"]) == 1
+
+
+def test_stop_concurrency_and_properties(glue: Any, shop: Workshop) -> None:
+    shop.job("long", "import time\ntime.sleep(60)", head=False, kind="pythonshell")
+    glue.create_workflow(Name="w", MaxConcurrentRuns=1)
+    on_demand(glue, "w-start", "long", WorkflowName="w")
+    after(glue, "w-next", [job_ended("long", "STOPPED")], "a", WorkflowName="w")
+    refused("EntityNotFoundException", glue.start_workflow_run, Name="none")
+    run_id = glue.start_workflow_run(Name="w")["RunId"]
+    refused(
+        "ConcurrentRunsExceededException", glue.start_workflow_run, "Concurrent runs exceeded for workflow: w", Name="w"
+    )
+    refused("ConcurrentRunsExceededException", glue.start_trigger, Name="w-start")
+    both = {"Name": "w", "RunId": run_id}
+    assert glue.get_workflow_run(**both)["Run"]["Statistics"]["RunningActions"] == 1
+    glue.put_workflow_run_properties(**both, RunProperties={"a": "1", "b": "2"})
+    glue.put_workflow_run_properties(**both, RunProperties={"b": "3"})
+    assert glue.get_workflow_run_properties(**both)["RunProperties"] == {"a": "1", "b": "3"}
+    refused("IllegalWorkflowStateException", glue.resume_workflow_run, **both, NodeIds=["wnode_1"])
+    glue.stop_workflow_run(**both)
+    found = ended(glue, "w", run_id)
+    assert found["Status"] == "STOPPED" and states(found) == {"long": ["STOPPED"], "a": []}
+    assert found["Statistics"]["StoppedActions"] == 1
+    refused("IllegalWorkflowStateException", glue.stop_workflow_run, **both)
+    refused("EntityNotFoundException", glue.get_workflow_run, Name="w", RunId="wr_none")
+
+
+def test_triggers_outside_a_workflow(glue: Any, shop: Workshop) -> None:
+    on_demand(glue, "o-start", "d", "bad")
+    after(glue, "o-both", [job_ended("d"), job_ended("bad", "FAILED")], "e")
+    after(glue, "o-any", [job_ended("d"), job_ended("e")], "c", Logical="ANY")
+    before = {name: len(glue.get_job_runs(JobName=name)["JobRuns"]) for name in "ce"}
+    shop.run("d")  # by hand: nothing follows
+    glue.start_trigger(Name="o-start")
+    assert glue.get_trigger(Name="o-start")["Trigger"]["State"] == "CREATED"
+
+    def counted() -> bool:
+        runs = {name: glue.get_job_runs(JobName=name)["JobRuns"] for name in "ce"}
+        return len(runs["e"]) == before["e"] + 1 and len(runs["c"]) == before["c"] + 2
+
+    until(counted)
+    newest = glue.get_job_runs(JobName="e")["JobRuns"][0]
+    assert newest["TriggerName"] == "o-both"
+    assert sorted(one["JobName"] for one in newest["PredecessorRuns"]) == ["bad", "d"]
+    for name in ("o-both", "o-any"):
+        glue.stop_trigger(Name=name)
+        assert glue.get_trigger(Name=name)["Trigger"]["State"] == "DEACTIVATED"
+    message = "The operation is not allowed when trigger is in state: "
+    refused("InvalidInputException", glue.stop_trigger, message + "DEACTIVATED", Name="o-any")
+    refused("InvalidInputException", glue.stop_trigger, message + "CREATED", Name="o-start")
+    on_demand(glue, "o-none", "nobody")
+    refused("EntityNotFoundException", glue.start_trigger, "nobody", Name="o-none")
+    refused("EntityNotFoundException", glue.start_trigger, Name="no-trigger")
+
+
+def test_definitions(glue: Any) -> None:
+    on_demand(glue, "t1", "a", Description="one", Tags={"team": "x"})
+    cron = {"Type": "SCHEDULED", "Schedule": "cron(15 12 * * ? *)"}
+    action = {"JobName": "a", "Arguments": {"--k": "v"}, "NotificationProperty": {"NotifyDelayAfter": 3}}
+    glue.create_trigger(Name="t2", **cron, Actions=[action], StartOnCreation=True, Tags={"team": "x", "n": "2"})
+    shown = glue.get_trigger(Name="t2")["Trigger"]
+    assert shown == {"Name": "t2", **cron, "State": "ACTIVATED", "Actions": [action]}
+    refused("AlreadyExistsException", glue.create_trigger, Name="t1", Type="ON_DEMAND", Actions=[{"JobName": "a"}])
+    updated = glue.update_trigger(
+        Name="t2", TriggerUpdate={"Schedule": "cron(0 1 * * ? *)", "Actions": [{"JobName": "b"}]}
+    )
+    assert updated["Trigger"]["Schedule"] == "cron(0 1 * * ? *)" and updated["Trigger"]["State"] == "ACTIVATED"
+    refused(
+        "InvalidInputException",
+        glue.update_trigger,
+        Name="t2",
+        TriggerUpdate={"Schedule": "daily", "Actions": [action]},
+    )
+    refused("EntityNotFoundException", glue.update_trigger, Name="none", TriggerUpdate={"Description": "x"})
+    assert glue.list_triggers(Tags={"team": "x"})["TriggerNames"] == ["t1", "t2"]
+    assert "t2" in glue.list_triggers(DependentJobName="b")["TriggerNames"]
+    assert "t1" not in [one["Name"] for one in glue.get_triggers(DependentJobName="b")["Triggers"]]
+    found = glue.batch_get_triggers(TriggerNames=["t1", "zz"])
+    assert [one["Name"] for one in found["Triggers"]] == ["t1"] and found["TriggersNotFound"] == ["zz"]
+    names = [name for page in glue.get_paginator("list_triggers").paginate(PaginationConfig={"PageSize": 2})
+             for name in page["TriggerNames"]]  # fmt: skip
+    assert names == sorted(names) and {"t1", "t2"} <= set(names)
+    glue.delete_trigger(Name="t2")  # an active one, too
+    glue.delete_trigger(Name="t2")
+    refused("EntityNotFoundException", glue.get_trigger, Name="t2")
+    arn = "arn:aws:glue:us-east-1:000000000000:trigger/"
+    glue.tag_resource(ResourceArn=arn + "t1", TagsToAdd={"n": "1"})
+    assert glue.get_tags(ResourceArn=arn + "t1")["Tags"] == {"team": "x", "n": "1"}
+    refused("EntityNotFoundException", glue.get_tags, ResourceArn=arn + "t2")
+
+
+def test_workflow_definitions(glue: Any) -> None:
+    glue.create_workflow(Name="d1", Description="one", MaxConcurrentRuns=2)
+    refused("AlreadyExistsException", glue.create_workflow, Name="d1")
+    refused("InvalidInputException", glue.create_workflow, "greater than or equal to 1", Name="d2", MaxConcurrentRuns=0)
+    glue.update_workflow(Name="d1", Description="two", DefaultRunProperties={"a": "b"})
+    shown = glue.get_workflow(Name="d1")["Workflow"]
+    assert (shown["Description"], shown["DefaultRunProperties"], shown["MaxConcurrentRuns"]) == ("two", {"a": "b"}, 2)
+    refused("EntityNotFoundException", glue.update_workflow, Name="none")
+    refused("EntityNotFoundException", glue.get_workflow, Name="none")
+    refused("EntityNotFoundException", on_demand_in, glue=glue, workflow="none")
+    refused("InvalidInputException", glue.start_workflow_run, "starting trigger", Name="d1")
+    on_demand_in(glue, "d1")
+    refused("InvalidInputException", glue.create_trigger, "starting trigger", Name="d-2", Type="SCHEDULED",
+            Schedule="cron(0 1 * * ? *)", Actions=[{"JobName": "a"}], WorkflowName="d1")  # fmt: skip
+    event = {"Type": "EVENT", "Actions": [{"JobName": "a"}], "EventBatchingCondition": {"BatchSize": 2}}
+    glue.create_workflow(Name="d3")
+    glue.create_trigger(Name="d-3", WorkflowName="d3", StartOnCreation=True, **event)
+    assert glue.get_trigger(Name="d-3")["Trigger"]["State"] == "CREATED"
+    refused("InvalidInputException", glue.start_trigger, "Trigger Type EVENT cannot be started", Name="d-3")
+    assert {"d1", "d3"} <= set(glue.list_workflows()["Workflows"])
+    found = glue.batch_get_workflows(Names=["d1", "zz"], IncludeGraph=True)
+    assert found["Workflows"][0]["Graph"]["Nodes"] and found["MissingWorkflows"] == ["zz"]
+    # The job is not there: the action cannot be started, the run says so and is over.
+    glue.update_trigger(Name="d-start", TriggerUpdate={"Actions": [{"JobName": "nobody"}, {"CrawlerName": "none"}]})
+    over = run(glue, "d1")
+    assert over["Status"] == "COMPLETED" and over["Statistics"]["ErroredActions"] == 2
+    assert states(over) == {"nobody": ["ERROR"], "none": ["ERROR"]}
+    glue.delete_workflow(Name="d1")
+    glue.delete_workflow(Name="d1")
+    refused("EntityNotFoundException", glue.get_trigger, Name="d-start")
+
+
+def on_demand_in(glue: Any, workflow: str) -> None:
+    on_demand(glue, "d-start", "a", WorkflowName=workflow)
