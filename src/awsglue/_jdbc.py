@@ -1,404 +1,324 @@
-"""Rows between a database and Spark, without a JDBC driver: ADBC into staged Parquet to read, COPY to write.
+"""Rows between a database and Spark. Without a JDBC driver: staged Parquet to read, one transaction to write.
 
 A read streams Arrow batches into files that live as long as the run, several queries at a time when the caller asks
-for parallel reads; NUMERIC becomes a decimal of its own precision (38,18 when it has none), other types that Arrow
-lacks become strings. A write is one transaction: all rows or none.
+for parallel reads (AWS, "Reading from JDBC tables in parallel"). A write is one transaction: all rows or none.
+PostgreSQL, MySQL, MariaDB and SQLite are reached so (_dialects.py). Other engines go through Spark's JDBC source with
+the driver's jar, which the user gives (`--extra-jars`, or customJdbcDriverS3Path and customJdbcDriverClassName): no
+bookmark there, and a write is as atomic as Spark's.
 
-Limits: PostgreSQL. MySQL, SQL Server, Oracle and Redshift raise NotImplementedError. A parallel read is not one
-snapshot (nor is it on AWS).
+Limits: no Redshift. A parallel read is not one snapshot (nor is it on AWS).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from pyspark.sql import DataFrame, SparkSession
 
 from awsglue import _rows
 from awsglue._aws import client
-from awsglue._bookmark import BookmarkError, tracking
-from awsglue._run import stage
+from awsglue._bookmark import tracking
+from awsglue._databases import Database, JdbcError, parse_url, session
+from awsglue._dialects import DIALECTS, Column, Dialect
+from awsglue._keys import Keys
+from awsglue._run import stage, warn
 
-URL = re.compile(
-    r"jdbc:(?P<engine>[a-z]+)://(?P<host>\[[^\]]+\]|[^:/?;]+)(?::(?P<port>\d+))?/?(?P<database>[^?;]*)", re.I
-)
+__all__ = ["Database", "JdbcError"]
+
 PARALLEL = 4
 PARTITIONS = 7  # AWS's default of hashpartitions
+BULK = 1000  # rows an INSERT statement has, where the caller says nothing (bulkSize)
+DRIVERS = {
+    "sqlserver": "com.microsoft.sqlserver.jdbc.SQLServerDriver",
+    "oracle": "oracle.jdbc.OracleDriver",
+    "postgresql": "org.postgresql.Driver",
+    "mysql": "com.mysql.cj.jdbc.Driver",
+    "db2": "com.ibm.db2.jcc.DB2Driver",
+    "snowflake": "net.snowflake.client.jdbc.SnowflakeDriver",
+}
 
 
-class JdbcError(Exception):
-    """The database cannot be reached, asked or written; says host, port and reason, never the password."""
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where and who. `properties` are the Glue connection's, without the password."""
-
-    url: str
-    user: str
-    password: str = field(repr=False)
-    enforce_ssl: bool = False
-
-    def part(self, name: str) -> str:
-        match = URL.match(self.url)
-        if match is None:
-            raise JdbcError("the JDBC URL is not valid: expected jdbc:postgresql://host:port/database")
-        return match[name] or ""
-
-    @property
-    def engine(self) -> str:
-        return self.part("engine").lower()
-
-    def uri(self) -> str:
-        """libpq's URI, password included."""
-        if self.engine not in ("postgresql", "postgres"):
-            raise NotImplementedError(f"JDBC without a driver jar: {self.engine} is not carried, PostgreSQL is")
-        who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        ssl = "?sslmode=require" if self.enforce_ssl else ""
-        return f"postgresql://{who}@{self.part('host')}:{self.part('port') or 5432}/{self.part('database')}{ssl}"
-
-    def said(self, error: BaseException) -> JdbcError:
-        text = str(error).strip()
-        if self.password:
-            text = text.replace(self.password, "***")
-        return JdbcError(f"{self.part('host')}:{self.part('port') or 5432}: {text}")
+# ---- which database
 
 
 def of_connection(name: str, catalog_id: str | None = None) -> Database:
     """The database behind a Glue connection, with its secret."""
     connection = client("glue").get_connection(Name=name, HidePassword=False)["Connection"]
-    given = connection["ConnectionProperties"]
+    given = connection.get("ConnectionProperties") or {}
+    if "JDBC_CONNECTION_URL" not in given:
+        raise JdbcError(f"connection {name} of type {connection['ConnectionType']} has no JDBC_CONNECTION_URL")
     user, password = given.get("USERNAME", ""), given.get("PASSWORD", "")
     if secret := given.get("SECRET_ID"):
-        found = json.loads(client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
-        user, password = found["username"], found["password"]
+        user, password = _secret(name, secret)
     enforce = given.get("JDBC_ENFORCE_SSL", "false").lower() == "true"
-    return Database(given["JDBC_CONNECTION_URL"], user, password, enforce)
+    return _parsed(f"connection {name}: ", given["JDBC_CONNECTION_URL"], user, password, enforce)
+
+
+def _secret(name: str, secret: str) -> tuple[str, str]:
+    text = client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "")
+    try:
+        found = json.loads(text)
+        return str(found["username"]), str(found["password"])
+    except (ValueError, KeyError, TypeError):
+        raise JdbcError(
+            f"connection {name}: the secret {secret} is not a JSON object with username and password"
+        ) from None
+
+
+def _parsed(prefix: str, url: str, user: str, password: str, enforce: bool = False) -> Database:
+    try:
+        return parse_url(url, user=user, password=password, ssl=enforce)
+    except JdbcError as error:
+        raise JdbcError(f"{prefix}{error}") from None
 
 
 def of_options(options: Mapping[str, Any]) -> Database:
     """The database of connection_options: `connectionName` with `useConnectionProperties`, or url, user, password."""
-    if options.get("connectionName") and str(options.get("useConnectionProperties", "true")).lower() == "true":
-        return of_connection(options["connectionName"])
-    if missing := [name for name in ("url", "user", "password") if name not in options]:
-        raise ValueError(f"connection_options lack {', '.join(missing)}")
-    return Database(options["url"], options["user"], options["password"])
-
-
-def in_database(found: Database, name: str | None) -> Database:
-    """The same server, another database."""
-    if not name or name == found.part("database"):
-        return found
-    match = URL.match(found.url)
-    assert match is not None
-    start = match.start("database")
-    head = found.url[:start] if found.url[start - 1] == "/" else f"{found.url[:start]}/"
-    return replace(found, url=f"{head}{name}{found.url[match.end('database') :]}")
+    if options.get("connectionName") and true(options.get("useConnectionProperties", "true")):
+        return of_connection(options["connectionName"]).named(options.get("database"))
+    if not options.get("url"):
+        raise ValueError("connection_options lack url")
+    user, password = options.get("user", options.get("username", "")), options.get("password", "")
+    if secret := options.get("secretId"):
+        user, password = _secret("connection_options", secret)
+    found = _parsed("", options["url"], str(user), str(password), true(options.get("ssl")))
+    user, password = found.user or found.parameter("user"), found.password or found.parameter("password")
+    if found.engine != "sqlite" and not user:
+        raise ValueError("connection_options lack user")
+    return replace(found, user=user, password=password)
 
 
 def conf(name: str, catalog_id: str | None = None) -> dict[str, Any]:
     """extract_jdbc_conf."""
+    given = client("glue").get_connection(Name=name, HidePassword=False)["Connection"]["ConnectionProperties"]
     database = of_connection(name, catalog_id)
-    port = f":{database.part('port')}" if database.part("port") else ""
+    spoken = database.url.split(":")[1].lower()  # mariadb stays mariadb
     return {
         "user": database.user,
         "password": database.password,
-        "vendor": database.engine,
-        "url": f"jdbc:{database.engine}://{database.part('host')}{port}",
+        "vendor": spoken,
+        "url": f"jdbc:{spoken}://{database.place}",
         "fullUrl": database.url,
-        "enforceSSL": str(database.enforce_ssl).lower(),
-        "skipCustomJDBCCertValidation": "false",
-        "customJDBCCert": "",
-        "customJDBCCertString": "",
+        "enforceSSL": str(database.ssl).lower(),
+        "skipCustomJDBCCertValidation": given.get("SKIP_CUSTOM_JDBC_CERT_VALIDATION", "false").lower(),
+        "customJDBCCert": given.get("CUSTOM_JDBC_CERT", ""),
+        "customJDBCCertString": given.get("CUSTOM_JDBC_CERT_STRING", ""),
     }
 
 
-def quoted(name: str) -> str:
-    """A SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
+def true(value: Any) -> bool:
+    """An option that is switched on, as text or as a boolean."""
+    return str(value).lower() in ("true", "1", "yes")
 
 
-def text(value: str) -> str:
-    """A SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"
+def table_name(database: Database, parts: Sequence[str]) -> str:
+    """The parts of a catalog table's location behind the database, as SQL."""
+    dialect = DIALECTS.get(database.engine, Dialect())
+    return ".".join(dialect.quoted(part) for part in parts) if database.carried else ".".join(parts)
 
 
-# ---- what a query gives
-
-# By PostgreSQL's type OID: how to select it so that Arrow has it. What is not listed is selected as text.
-AS_IS = frozenset(
-    {16, 17, 20, 21, 23, 25, 700, 701, 1042, 1043, 1082, 1114, 1184, 1000, 1005, 1007, 1009, 1015, 1016, 1022}
-)
-NUMERIC = 1700
-SELECTED = {26: "({})::bigint", 790: "({})::numeric::float8", 1560: "({0})::text"}
+# ---- reading
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a query: how to select it, and the decimal that it becomes (NUMERIC only)."""
+class Source:
+    """What is read: a table, or a query in parentheses with a name; with a place for conditions inside a query."""
 
-    name: str
-    expression: str
-    decimal: tuple[int, int] | None = None
+    text: str
+    inside: str = ""  # a query that ends in WHERE or AND: conditions of parallel reads follow there
 
-
-def describe(db: Any, source: str) -> list[Column]:
-    """The columns of a table or query."""
-    with db.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {source} LIMIT 0")
-        return [_column(one) for one in cursor.description or []]
-
-
-def _column(said: Any) -> Column:
-    name = quoted(said.name)
-    if said.type_code == NUMERIC:
-        precision, scale = (said.precision, said.scale or 0) if said.precision else (38, 18)
-        return Column(said.name, f"{name}::text", (min(precision, 38), scale))
-    if said.type_code in AS_IS:
-        return Column(said.name, name)
-    if said.type_code == 1560 and said.display_size == 1:
-        return Column(said.name, f"({name} = B'1')")
-    return Column(said.name, SELECTED.get(said.type_code, "({})::text").format(name))
+    def where(self, conditions: Sequence[str], bucket: str) -> str:
+        """FROM what, and WHERE."""
+        if self.inside:
+            text, conditions = f"({self.inside} {bucket or '1 = 1'}) AS source", list(conditions)
+        else:
+            text, conditions = self.text, [*conditions, *([bucket] if bucket else [])]
+        return text + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
 
 
-def read(spark: SparkSession, database: Database, source: str, options: Mapping[str, Any], context: str) -> DataFrame:
-    """All rows of `source` (a table, or a query in parentheses), or those behind the bookmark."""
-    import psycopg
+def source_of(dialect: Dialect, table: str, options: Mapping[str, Any]) -> Source:
+    """`dbtable` (a table or a query in parentheses), `query` or `sampleQuery` of connection_options."""
+    query = str(options.get("sampleQuery") or options.get("query") or "").strip().rstrip(";")
+    if query and true(options.get("enablePartitioningForSampleQuery")):
+        if not re.search(r"\b(where|and)\s*$", query, re.IGNORECASE):
+            raise ValueError("with enablePartitioningForSampleQuery, sampleQuery must end with where or and")
+        return Source(f"({query} 1 = 1) AS source", query)
+    if query:
+        return Source(f"({query}) AS source")
+    table = table.strip()
+    if not table.startswith("("):
+        return Source(dialect.table(table))
+    return Source(table if re.search(r"\)\s+(as\s+)?[\w\"`]+\s*$", table, re.IGNORECASE) else f"{table} AS source")
+
+
+def read(spark: SparkSession, database: Database, table: str, options: Mapping[str, Any], context: str) -> DataFrame:
+    """All rows of `table` (or of a query), or those behind the bookmark."""
+    if not database.carried or options.get("customJdbcDriverS3Path"):
+        return _read_with_driver(spark, database, table, options, context)
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    if query := options.get("sampleQuery"):
-        source = f"({query.rstrip(';')})"
-    source = f"{source} AS source" if source.startswith("(") and not re.search(r"\)\s+\w+\s*$", source) else source
-    try:
-        with psycopg.connect(database.uri(), connect_timeout=10, application_name="glue") as db:
-            columns = describe(db, source)
-            where = _behind_bookmark(db, source, options, context)
-    except psycopg.Error as error:
-        raise database.said(error) from None
-    wanted = ", ".join(f"{one.expression} AS {quoted(one.name)}" for one in columns)
-    queries = [
-        f"SELECT {wanted} FROM {source}" + (f" WHERE {' AND '.join(part)}" if part else "")
-        for part in ([*where, *hashed] for hashed in _parallel(options))
-    ]
+    dialect = DIALECTS[database.engine]
+    source = source_of(dialect, table, options)
+    with session(database) as db:
+        columns = dialect.describe(db, source.text)
+        where = Keys(db, dialect, source.text, options).conditions(context)
+    wanted = ", ".join(f"{one.expression} AS {dialect.quoted(one.name)}" for one in columns)
+    queries = [f"SELECT {wanted} FROM {source.where(where, one)}" for one in _buckets(dialect, options, source)]
     target = stage("jdbc")
+    files = [target / f"part-{number:05d}.parquet" for number in range(len(queries))]
     with ThreadPoolExecutor(min(PARALLEL, len(queries))) as pool:
-        files = [target / f"part-{number:05d}.parquet" for number in range(len(queries))]
-        done = list(
-            pool.map(lambda pair: _fetch(database, pair[0], columns, pair[1]), zip(queries, files, strict=True))
-        )
+        done = list(pool.map(lambda query, file: _fetch(database, dialect, query, columns, file), queries, files))
     _rows.jdbc_read(sum(count for count, _ in done))
-    return spark.read.schema(from_arrow_schema(done[0][1])).parquet(f"file://{target}")
+    frame = spark.read.schema(from_arrow_schema(done[0][1])).parquet(f"file://{target}")
+    limited = options.get("sampleSize") if source.inside else None
+    return frame.limit(int(limited)) if limited else frame
 
 
-def _parallel(options: Mapping[str, Any]) -> list[list[str]]:
+def _buckets(dialect: Dialect, options: Mapping[str, Any], source: Source) -> list[str]:
     """One condition for each of the queries that read in parallel (hashfield or hashexpression)."""
-    if name := options.get("hashfield"):
-        number = f"hashtext({quoted(name)}::text)"
-    elif expression := options.get("hashexpression"):
-        number = f"({expression})"
-    else:
-        return [[]]
+    field, expression = str(options.get("hashfield") or ""), str(options.get("hashexpression") or "")
+    if not field and not expression:
+        return [""]
+    if (options.get("sampleQuery") or options.get("query")) and not source.inside:
+        warn("sampleQuery is read by one query: set enablePartitioningForSampleQuery to read it in parallel")
+        return [""]
     count = int(options.get("hashpartitions", PARTITIONS))
-    bucket = f"mod(abs(coalesce({number}::bigint, 0)), {count})"
-    return [[f"{bucket} = {part}"] for part in range(count)]
+    if count < 1:
+        raise ValueError(f"hashpartitions must be 1 or more, not {count}")
+    bucket = dialect.bucket(field, expression, count)
+    return [f"{bucket} = {part}" for part in range(count)]
 
 
-def _fetch(database: Database, query: str, columns: Sequence[Column], path: Path) -> tuple[int, Any]:
+def _fetch(database: Database, dialect: Dialect, query: str, columns: Sequence[Column], path: Path) -> tuple[int, Any]:
     """Stream one query into a Parquet file; returns the number of rows and the schema."""
-    import adbc_driver_manager
-    import adbc_driver_postgresql.dbapi as adbc
     import pyarrow.parquet as pq
 
-    try:
-        with adbc.connect(database.uri()) as db, db.cursor() as cursor:
-            cursor.execute(query)
-            reader = cursor.fetch_record_batch()
-            schema, rows = _schema(reader.schema, columns), 0
-            with pq.ParquetWriter(path, schema, compression="snappy") as writer:
-                for batch in reader:
-                    writer.write_batch(_cast(batch, schema))
-                    rows += batch.num_rows
-            return rows, schema
-    except adbc_driver_manager.Error as error:
-        raise database.said(error) from None
+    count = 0
+    with dialect.stream(database, query, columns) as (schema, batches), _writer(pq, path, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count, schema
 
 
-def _schema(found: Any, columns: Sequence[Column]) -> Any:
-    import pyarrow as pa
-
-    fields = []
-    for one, column in zip(found, columns, strict=True):
-        kind = one.type
-        if column.decimal:
-            kind = pa.decimal128(*column.decimal)
-        elif pa.types.is_timestamp(kind):
-            kind = pa.timestamp("us", "UTC")  # Glue's clock is UTC; Spark's timestamp is an instant
-        fields.append(pa.field(one.name, kind, one.nullable))
-    return pa.schema(fields)
-
-
-def _cast(batch: Any, schema: Any) -> Any:
-    import pyarrow as pa
-
-    columns = [
-        column if column.type == kind else _as_instant(column, kind)
-        for column, kind in zip(batch.columns, schema.types, strict=True)
-    ]
-    return pa.record_batch(columns, schema=schema)
-
-
-def _as_instant(column: Any, kind: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        return pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
-    return column.cast(kind)
-
-
-# ---- bookmarks
-
-
-def _behind_bookmark(db: Any, source: str, options: Mapping[str, Any], context: str) -> list[str]:
-    """Conditions that select what the bookmark has not seen, and note how far this run reads. The bound comes first,
-    so that rows which arrive meanwhile are the next run's."""
-    bookmark = tracking(context)
-    if bookmark is None:
-        return []
-    keys = options.get("jobBookmarkKeys") or []
-    keys = [keys] if isinstance(keys, str) else list(keys)
-    order = options.get("jobBookmarkKeysSortOrder") or options.get("jobBookmarksKeysSortOrder") or "asc"
-    if order not in ("asc", "desc"):
-        raise ValueError(f"jobBookmarkKeysSortOrder must be asc or desc, not {order!r}")
-    keys = keys or _sequential_key(db, source)
-    if not keys:
-        print(f"warning: bookmark {context}: {source} has no sequential primary key and no jobBookmarkKeys: read whole")
-        return []
-    low, high = bookmark.marks(context)
-    if low and low.get("keys") != keys:
-        raise BookmarkError(f"bookmark {context} was kept with keys {low.get('keys')}, not {keys}: reset it")
-    bound = high if high is not None else _bound(db, source, keys, order)
-    names = ", ".join(quoted(key) for key in keys)
-    conditions = []
-    if low:
-        conditions.append(f"({names}) {'>' if order == 'asc' else '<'} ({_values(low)})")
-    if bound:
-        conditions.append(f"({names}) {'<=' if order == 'asc' else '>='} ({_values(bound)})")
-        bookmark.note(context, bound)
-    else:
-        conditions.append("false")  # the table is empty, or the range that was asked for is
-    return conditions
-
-
-def _values(marks: Mapping[str, Any]) -> str:
-    return ", ".join(f"{text(value)}::{kind}" for value, kind in zip(marks["values"], marks["types"], strict=True))
-
-
-def _bound(db: Any, source: str, keys: Sequence[str], order: str) -> dict[str, Any]:
-    """The last key that this run reads, as marks; nothing when there is no row."""
-    names = [quoted(key) for key in keys]
-    way = "DESC" if order == "asc" else "ASC"
-    # Ordered inside: beside `key::text` a bare key would mean that output column, whose text sorts 99999 over 200000.
-    last = (
-        f"SELECT {', '.join(names)} FROM {source} WHERE {' AND '.join(f'{name} IS NOT NULL' for name in names)}"
-        f" ORDER BY {', '.join(f'{name} {way}' for name in names)} LIMIT 1"
-    )
-    query = f"SELECT {', '.join(f'{name}::text, pg_typeof({name})::text' for name in names)} FROM ({last}) AS last"
-    row = db.execute(query).fetchone()
-    if row is None:
-        return {}
-    return {"kind": "jdbc", "keys": list(keys), "order": order, "values": list(row[::2]), "types": list(row[1::2])}
-
-
-def _sequential_key(db: Any, source: str) -> list[str]:
-    """The primary key, when it is one whole number without gaps (AWS's rule for the default key)."""
-    if source.startswith("("):
-        return []
-    rows = db.execute(
-        "SELECT a.attname, a.atttypid FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
-        " AND a.attnum = ANY (i.indkey) WHERE i.indrelid = to_regclass(%s) AND i.indisprimary",
-        (source,),
-    ).fetchall()
-    if len(rows) != 1 or rows[0][1] not in (20, 21, 23):
-        return []
-    name = quoted(rows[0][0])
-    (whole,) = db.execute(f"SELECT count(*) = max({name}) - min({name}) + 1 FROM {source}").fetchone()
-    return [rows[0][0]] if whole is not False else []
+def _writer(pq: Any, path: Path, schema: Any) -> Any:
+    return pq.ParquetWriter(path, schema, compression="snappy")
 
 
 # ---- writing
 
-CREATED = {
-    "string": "text",
-    "int": "integer",
-    "bigint": "bigint",
-    "smallint": "smallint",
-    "tinyint": "smallint",
-    "double": "double precision",
-    "float": "real",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
-    "timestamp_ntz": "timestamp",
-}
 
-
-def write(frame: DataFrame, database: Database, table: str) -> None:
+def write(frame: DataFrame, database: Database, table: str, options: Mapping[str, Any] | None = None) -> None:
     """Append a frame to a table, in one transaction; makes the table when it is not there."""
-    import psycopg
     import pyarrow.dataset as ds
 
-    kinds = {one.name: _created(one.name, one.dataType.simpleString()) for one in frame.schema.fields}
+    given = options or {}
+    if not database.carried or given.get("customJdbcDriverS3Path"):
+        return _write_with_driver(frame, database, table, given)
+    bulk = int(given.get("bulkSize", BULK))
+    if bulk < 1:
+        raise ValueError(f"bulkSize must be 1 or more, not {bulk}")
+    dialect = DIALECTS[database.engine]
+    kinds = {one.name: dialect.type_of(one.name, one.dataType.simpleString()) for one in frame.schema.fields}
     target = stage("rows") / "rows"
     frame.write.parquet(f"file://{target}")
-    name = table if '"' in table else ".".join(quoted(part) for part in table.split("."))
+    name = dialect.table(table)
+    with session(database, write=True) as db:
+        columns = dialect.columns_of(db, name)
+        made = not columns
+        if made:
+            fields = ", ".join(f"{dialect.quoted(column)} {kind}" for column, kind in kinds.items())
+            rows_of_nothing(db, f"CREATE TABLE {name} ({fields})")
+            columns = list(kinds)
+        batches = ds.dataset(target, format="parquet").to_batches(columns=list(kinds))
+        try:
+            dialect.insert(db, name, _matched(table, kinds, columns), batches, bulk)
+        except BaseException:
+            db.rollback()
+            if made and database.engine == "mysql":  # CREATE TABLE is no part of a transaction there
+                rows_of_nothing(db, f"DROP TABLE {name}")
+            raise
+    return None
+
+
+def rows_of_nothing(db: Any, statement: str) -> None:
+    """A statement without an answer."""
+    cursor = db.cursor()
+    cursor.execute(statement)
+    cursor.close()
+
+
+def _matched(table: str, kinds: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """The table's columns that the frame's go into, whatever the case of their names."""
+    spelled = {column.lower(): column for column in columns}
+    if unknown := [column for column in kinds if column.lower() not in spelled]:
+        raise ValueError(f"table {table} has no column {', '.join(unknown)}")
+    return [column if column in columns else spelled[column.lower()] for column in kinds]
+
+
+# ---- with the driver's jar
+
+
+def _driver(spark: SparkSession, database: Database, options: Mapping[str, Any]) -> dict[str, str]:
+    """Options of Spark's JDBC source. NotImplementedError when the driver is not there."""
+    if database.engine == "redshift":
+        raise NotImplementedError("Redshift is not carried")
+    jar, named = options.get("customJdbcDriverS3Path"), options.get("customJdbcDriverClassName")
+    if jar:
+        if not named:
+            raise ValueError("customJdbcDriverS3Path needs customJdbcDriverClassName")
+        spark.sql(f"ADD JAR '{jar}'")
+    name = str(named or options.get("driver") or DRIVERS.get(database.engine, ""))
     try:
-        with psycopg.connect(database.uri(), connect_timeout=10, application_name="glue") as db:
-            columns = _columns_of(db, name)
-            if not columns:
-                fields = ", ".join(f"{quoted(column)} {kind}" for column, kind in kinds.items())
-                db.execute(f"CREATE TABLE {name} ({fields})")
-                columns = list(kinds)
-            spelled = {column.lower(): column for column in columns}
-            if unknown := [column for column in kinds if column.lower() not in spelled]:
-                raise ValueError(f"table {table} has no column {', '.join(unknown)}")
-            into = ", ".join(quoted(column if column in columns else spelled[column.lower()]) for column in kinds)
-            with db.cursor() as cursor, cursor.copy(f"COPY {name} ({into}) FROM STDIN (FORMAT csv)") as copy:
-                for batch in ds.dataset(target, format="parquet").to_batches(columns=list(kinds)):
-                    copy.write(_csv(batch))
-    except psycopg.Error as error:
-        raise database.said(error) from None
+        spark._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)  # type: ignore[union-attr]
+    except Exception as error:
+        if "ClassNotFoundException" not in str(error):
+            raise
+        raise NotImplementedError(
+            f"{database.engine} at {database.place} needs its JDBC driver ({name or 'unknown class'}), which is not"
+            " here: give its jar with --extra-jars, or customJdbcDriverS3Path and customJdbcDriverClassName"
+        ) from None
+    return {"url": database.url, "driver": name, "user": database.user, "password": database.password}
 
 
-def _created(column: str, kind: str) -> str:
-    if kind.startswith("decimal"):
-        return kind.replace("decimal", "numeric")
-    if kind not in CREATED:
-        raise NotImplementedError(f"column {column} of type {kind} cannot be written to a database")
-    return CREATED[kind]
+def _read_with_driver(
+    spark: SparkSession, database: Database, table: str, options: Mapping[str, Any], context: str
+) -> DataFrame:
+    if tracking(context) is not None:
+        raise NotImplementedError(f"bookmarks on {database.engine} are not carried: leave transformation_ctx out")
+    query = str(options.get("sampleQuery") or options.get("query") or "").strip().rstrip(";")
+    asked = {**_driver(spark, database, options), "dbtable": f"({query}) source" if query else table}
+    expression, count = options.get("hashexpression"), int(options.get("hashpartitions", PARTITIONS))
+    try:
+        if not expression:
+            return spark.read.format("jdbc").options(**asked).load()
+        number = f"MOD(ABS(COALESCE({expression}, 0)), {count})"
+        if database.engine == "sqlserver":
+            number = f"ABS(COALESCE({expression}, 0)) % {count}"
+        rest = {name: value for name, value in asked.items() if name not in ("url", "dbtable")}
+        parts = [f"{number} = {part}" for part in range(count)]
+        return spark.read.jdbc(asked["url"], asked["dbtable"], predicates=parts, properties=rest)
+    except Exception as error:
+        raise _said(database, error) from None
 
 
-def _columns_of(db: Any, table: str) -> list[str]:
-    rows = db.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-        " ORDER BY attnum",
-        (table,),
-    )
-    return [row[0] for row in rows.fetchall()]
+def _write_with_driver(frame: DataFrame, database: Database, table: str, options: Mapping[str, Any]) -> None:
+    asked = {**_driver(frame.sparkSession, database, options), "dbtable": table}
+    if bulk := options.get("bulkSize"):
+        asked["batchsize"] = str(bulk)
+    try:
+        frame.write.format("jdbc").options(**asked).mode("append").save()
+    except Exception as error:
+        raise _said(database, error) from None
 
 
-def _csv(batch: Any) -> bytes:
-    """CSV as COPY reads it: null is nothing, an empty string is quoted."""
-    import pyarrow.csv as csv
-
-    into = io.BytesIO()
-    csv.write_csv(batch, into, csv.WriteOptions(include_header=False, quoting_style="needed"))
-    return into.getvalue()
+def _said(database: Database, error: Exception) -> Exception:
+    """What Spark says of a driver's exception, as our own: its first line, without the stack of Java."""
+    java = getattr(error, "java_exception", None)
+    return database.error(Exception(str(java.toString() if java else error).splitlines()[0]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,3 +28,8 @@ def about() -> dict[str, Any]:
 def stage(name: str) -> Path:
     """A new folder for staged files, gone when the run is over."""
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=about()["stage"]))
+
+
+def warn(text: str) -> None:
+    """A line in the job's error log."""
+    print(f"warning: {text}", file=sys.stderr)

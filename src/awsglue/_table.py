@@ -11,7 +11,7 @@ from pyspark.sql.types import StructField, StructType, _parse_datatype_string
 
 from awsglue._aws import client, folder
 
-JDBC = ("postgresql", "mysql", "sqlserver", "oracle", "redshift")
+JDBC = ("postgresql", "mysql", "mariadb", "sqlite", "sqlserver", "oracle", "redshift")
 FORMATS = {
     "parquet": "parquet",
     "glueparquet": "parquet",

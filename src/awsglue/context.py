@@ -77,8 +77,7 @@ class GlueContext:
         table = Table(database, table_name)
         options = {**(addtional_options or {}), **(additional_options or {}), **kwargs}
         if table.connection:
-            source = ".".join(_jdbc.quoted(part) for part in table.location.split(".")[1:])
-            found = _jdbc.of_connection(table.connection)
+            found, source = _behind(table)
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
         else:
             frame = _catalog.read(self.spark_session, table, push_down_predicate, options, transformation_ctx)
@@ -98,7 +97,7 @@ class GlueContext:
         options = dict(connection_options or {})
         kind = connection_type.lower()
         if kind in JDBC or kind == "jdbc":
-            if "dbtable" not in options and "sampleQuery" not in options:
+            if not any(options.get(name) for name in ("dbtable", "sampleQuery", "query")):
                 raise ValueError("connection_options lack dbtable")
             source, found = options.get("dbtable", ""), _jdbc.of_options(options)
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
@@ -190,8 +189,8 @@ class GlueContext:
         """Append to a table that is in the catalog; `enableUpdateCatalog` adds its new partitions."""
         table, options = Table(database, table_name), dict(additional_options or {})
         if table.connection:
-            named = ".".join(_jdbc.quoted(part) for part in table.location.split(".")[1:])
-            return write_jdbc(frame, _jdbc.of_connection(table.connection), {"dbtable": named})
+            found, named = _behind(table)
+            return write_jdbc(frame, found, {**options, "dbtable": named})
         sink = S3Sink(self, table.format(), {"path": table.location, **options, "partitionKeys": table.keys})
         sink.setFormat(table.format(), **_writing(table))
         if str(options.get("enableUpdateCatalog", "")).lower() == "true":
@@ -211,7 +210,7 @@ class GlueContext:
     ) -> DynamicFrame:
         """Append to `dbtable` of `database` (the connection's own when none is said) behind a Glue connection."""
         options = dict(connection_options or {})
-        found = _jdbc.in_database(_jdbc.of_connection(catalog_connection), options.get("database"))
+        found = _jdbc.of_connection(catalog_connection).named(options.get("database"))
         return write_jdbc(frame, found, options)
 
     def write_from_jdbc_conf(
@@ -278,6 +277,13 @@ class GlueContext:
             text = f"{parts[name]:04d}" if name == "year" else f"{parts[name]:02d}"
             dataFrame = dataFrame.withColumn(f"ingest_{name}", f.lit(text))
         return dataFrame
+
+
+def _behind(table: Table) -> tuple[_jdbc.Database, str]:
+    """The database of a catalog table behind a connection, and the table's name there."""
+    database, *parts = table.location.split(".")
+    found = _jdbc.of_connection(table.connection or "").named(database)
+    return found, _jdbc.table_name(found, parts)
 
 
 def _writing(table: Table) -> dict[str, Any]:

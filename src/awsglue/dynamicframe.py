@@ -663,5 +663,5 @@ def write_jdbc(frame: DynamicFrame, database: _jdbc.Database, options: Mapping[s
     if "dbtable" not in options:
         raise ValueError("connection_options lack dbtable")
     if frame._df.columns:
-        _jdbc.write(frame._df, database, options["dbtable"])
+        _jdbc.write(frame._df, database, options["dbtable"], options)
     return frame

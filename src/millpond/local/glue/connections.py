@@ -186,7 +186,8 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
             raise AwsError("InvalidInputException", "Missing required connection property JDBC_CONNECTION_URL.")
         if not url.lower().startswith("jdbc:"):
             raise AwsError("InvalidInputException", "JDBC_CONNECTION_URL must begin with jdbc:.")
-        if "SECRET_ID" not in properties and "USERNAME" not in properties:
+        of_file = url.lower().startswith("jdbc:sqlite:")  # ours: AWS has no SQLite, and a file has no users
+        if not of_file and "SECRET_ID" not in properties and "USERNAME" not in properties:
             text = "Provide either SECRET_ID, or USERNAME and PASSWORD, in the connection properties."
             raise AwsError("InvalidInputException", text)
     return {k: v for k, v in given.items() if k not in ("ValidateCredentials", "ValidateForComputeEnvironments")}

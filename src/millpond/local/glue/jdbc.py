@@ -1,48 +1,27 @@
-"""Relational databases behind JDBC URLs: where they are, and their own description of tables and columns.
+"""Relational databases as crawlers and TestConnection see them: their own description of tables, never a row.
 
-PostgreSQL goes through psycopg, MySQL and MariaDB through PyMySQL; other engines are refused by name. Only metadata is
-read here, never a row. Every error names host, port and the database's reason; none shows the password.
+Where they are and how they are reached is said in awsglue/_databases.py: PostgreSQL, MySQL and MariaDB, SQLite; another
+engine is refused by name. Every error names host, port and the database's reason; none shows the password.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
+from awsglue import _databases
+from awsglue._databases import Database as JdbcTarget
+from awsglue._databases import rows
 from millpond.errors import MillpondError
 
-CONNECT_SECONDS = 10
-PORTS = {"postgresql": 5432, "mysql": 3306}
-ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
-URL = re.compile(
-    r"jdbc:(?P<engine>[a-z]+)://(?P<host>\[[0-9a-fA-F:]+\]|[^:/?\[\]]+)(?::(?P<port>\d{1,5}))?"
-    r"/(?P<database>[^?;]*)(?:[?;].*)?",
-    re.IGNORECASE,
-)
+__all__ = ["Column", "JdbcError", "JdbcTarget", "Relation", "parse_url", "probe", "relations"]
 
 
 class JdbcError(MillpondError):
     """The database cannot be reached or asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class JdbcTarget:
-    """A database and who asks: `engine` is `postgresql` or `mysql`."""
-
-    engine: str
-    host: str
-    port: int
-    database: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    ssl: bool = False  # refuse a connection without TLS (JDBC_ENFORCE_SSL)
-
-    def __str__(self) -> str:
-        return f"{self.engine} at {self.host}:{self.port}, database {self.database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,69 +47,30 @@ class Relation:
 
 def parse_url(url: str, *, user: str = "", password: str = "", ssl: bool = False) -> JdbcTarget:
     """The target of a JDBC URL; JdbcError for another form or an engine that is not carried."""
-    match = URL.fullmatch(url.strip())
-    if match is None:
-        raise JdbcError("the JDBC URL is not valid: expected jdbc:postgresql://host:port/database or jdbc:mysql://...")
-    engine = ALIASES.get(match["engine"].lower(), match["engine"].lower())
-    if engine not in PORTS:
-        raise JdbcError(f"the engine {engine} is not carried here; PostgreSQL and MySQL are")
-    port = int(match["port"] or PORTS[engine])
-    if not 0 < port < 65536:
-        raise JdbcError(f"{port} is not a port")
-    return JdbcTarget(engine, match["host"].strip("[]"), port, unquote(match["database"]), user, password, ssl)
+    try:
+        found = _databases.parse_url(url, user=user, password=password, ssl=ssl)
+    except _databases.JdbcError as error:
+        raise JdbcError(str(error)) from None
+    if not found.carried:
+        text = f"the engine {found.engine} is not carried here without its driver: expected {_databases.FORMS}"
+        raise JdbcError(text)
+    return found
 
 
 @contextmanager
 def session(target: JdbcTarget) -> Iterator[Any]:
     """A DB-API connection, closed at the end. JdbcError with host, port and reason, also for errors in the block."""
-    import psycopg
-    import pymysql
-
     try:
-        with closing(_connect(target)) as db:
+        with _databases.session(target) as db:
             yield db
-    except (psycopg.Error, pymysql.Error, OSError) as error:
-        raise JdbcError(f"{target.host}:{target.port}: {reason(target, error)}") from None
-
-
-def _connect(target: JdbcTarget) -> Any:
-    if target.engine == "postgresql":
-        import psycopg
-
-        return psycopg.connect(
-            host=target.host,
-            port=target.port,
-            dbname=target.database or "postgres",
-            user=target.user,
-            password=target.password,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="millpond",
-            sslmode="require" if target.ssl else "prefer",
-            autocommit=True,
-        )
-    import pymysql
-
-    return pymysql.connect(
-        host=target.host,
-        port=target.port,
-        database=target.database or None,
-        user=target.user,
-        password=target.password,
-        connect_timeout=CONNECT_SECONDS,
-        ssl={"check_hostname": False} if target.ssl else None,
-    )
-
-
-def reason(target: JdbcTarget, error: BaseException) -> str:
-    """What the driver said, in one line, without the password."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.replace(target.password, "***") if target.password else text
+    except _databases.JdbcError as error:
+        raise JdbcError(str(error)) from None
 
 
 def probe(target: JdbcTarget) -> None:
     """Connect and ask for nothing: TestConnection. JdbcError when it does not work."""
-    with session(target) as db, closing(db.cursor()) as cursor:
-        cursor.execute("SELECT 1")
+    with session(target) as db:
+        rows(db, "SELECT count(*) FROM sqlite_master" if target.engine == "sqlite" else "SELECT 1")
 
 
 # -- descriptions ----------------------------------------------------------------------------------------------------
@@ -156,6 +96,13 @@ FROM information_schema.tables t
 JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
 WHERE t.table_schema = %s
 ORDER BY t.table_name, c.ordinal_position
+"""
+
+SQLITE_RELATIONS = """
+SELECT '', m.name, m.type, '', c.name, c.type, '', '', NULL
+FROM sqlite_master m JOIN pragma_table_info(m.name) c
+WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+ORDER BY m.name, c.cid
 """
 
 # format_type() without its arguments -> Hive's type; what is not listed is a string.
@@ -190,6 +137,15 @@ MYSQL_TYPES = {
     "year": "int",
     **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), "binary"),
 }
+SQLITE_TYPES = (
+    (("bool",), "boolean"),
+    (("timestamp", "datetime"), "timestamp"),
+    (("date",), "date"),
+    (("int",), "bigint"),
+    (("char", "clob", "text"), "string"),
+    (("blob",), "binary"),
+    (("real", "floa", "doub"), "double"),
+)
 UNSIGNED = {"tinyint": "smallint", "smallint": "int", "int": "bigint", "bigint": "decimal(20,0)"}
 
 ARGUMENTS = re.compile(r"^(?P<name>[^(]+?)\s*(?:\((?P<arguments>[^)]*)\))?(?P<rest>[^()]*)$")
@@ -221,9 +177,9 @@ def mysql_type(raw: str) -> str:
     if name == "tinyint" and arguments == "1":
         return "boolean"
     if name == "bit" and arguments not in (None, "1"):
-        return "binary"
+        return "bigint"  # as Spark's JDBC source reads it
     found = MYSQL_TYPES.get(name, "string")
-    return UNSIGNED.get(found, found) if "unsigned" in raw.lower() else found
+    return UNSIGNED.get(found, found) if "unsigned" in raw.lower() and name != "mediumint" else found
 
 
 def _decimal(arguments: str | None, default: str) -> str:
@@ -234,18 +190,25 @@ def _decimal(arguments: str | None, default: str) -> str:
     return f"decimal({digits},{max(0, min(behind, digits))})"
 
 
+def sqlite_type(raw: str) -> str:
+    """Hive's type for a declared type of SQLite, by its rules of affinity and the names that JDBC gives a meaning."""
+    low = raw.lower()
+    if match := re.match(r"(?:decimal|numeric)\s*(?:\((?P<arguments>[^)]*)\))?", low):
+        return _decimal(match["arguments"], "decimal(38,18)")
+    return next((kind for words, kind in SQLITE_TYPES if any(word in low for word in words)), "string")
+
+
 def relations(target: JdbcTarget) -> Iterator[Relation]:
     """All tables and views that the user may see described, by schema and name. JdbcError."""
-    postgres = target.engine == "postgresql"
-    with session(target) as db, closing(db.cursor()) as cursor:
-        if postgres:
-            cursor.execute(POSTGRES_RELATIONS)
-        else:
-            cursor.execute(MYSQL_RELATIONS, (target.database,))
-        rows = cursor.fetchall()
-    hive = postgres_type if postgres else mysql_type
+    query, hive = {
+        "postgresql": (POSTGRES_RELATIONS, postgres_type),
+        "mysql": (MYSQL_RELATIONS, mysql_type),
+        "sqlite": (SQLITE_RELATIONS, sqlite_type),
+    }[target.engine]
+    with session(target) as db:
+        described = rows(db, query, (target.database,) if target.engine == "mysql" else ())
     found: dict[tuple[str, str], tuple[str, str, list[Column]]] = {}
-    for schema, name, kind, comment, column, raw, said, typtype, base in rows:
+    for schema, name, kind, comment, column, raw, said, typtype, base in described:
         columns = found.setdefault((schema, name), (kind, comment, []))[2]
         if column is not None:
             of_domain = base if typtype == "d" and base else raw

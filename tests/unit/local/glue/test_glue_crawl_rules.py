@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from awsglue import _databases
 from millpond.local.glue.crawl.grouping import similar, similarity
 from millpond.local.glue.crawl.hive import Array, Column, Columns, Struct, spell, widen
 from millpond.local.glue.crawl.names import collided, table_name
 from millpond.local.glue.crawl.patterns import PatternError, RelationalPath, excluder, s3_path
-from millpond.local.glue.jdbc import JdbcError, JdbcTarget, mysql_type, parse_url, postgres_type, reason
+from millpond.local.glue.jdbc import JdbcError, mysql_type, parse_url, postgres_type, sqlite_type
 
 
 @pytest.mark.parametrize(
@@ -110,20 +111,73 @@ def test_types_of_mysql(raw: str, expected: str) -> None:
     assert mysql_type(raw) == expected
 
 
-def test_jdbc_urls() -> None:
-    assert parse_url("jdbc:postgresql://db.local:5433/shop?ssl=true") == JdbcTarget(
-        "postgresql", "db.local", 5433, "shop"
-    )
-    assert parse_url("jdbc:mysql://h/shop") == JdbcTarget("mysql", "h", 3306, "shop")
-    assert parse_url("jdbc:postgresql://[::1]:5432/shop").host == "::1"
-    for wrong in ("postgresql://h/db", "jdbc:oracle:thin:@//h:1521/s", "jdbc:postgresql://h:99999/db", ""):
-        with pytest.raises(JdbcError):
-            parse_url(wrong)
+@pytest.mark.parametrize(
+    "raw, expected",
+    [
+        ("INTEGER", "bigint"),
+        ("VARCHAR(20)", "string"),
+        ("", "string"),
+        ("DECIMAL(10,2)", "decimal(10,2)"),
+        ("NUMERIC", "decimal(38,18)"),
+        ("DATETIME", "timestamp"),
+        ("DATE", "date"),
+        ("BOOLEAN", "boolean"),
+        ("DOUBLE PRECISION", "double"),
+        ("BLOB", "binary"),
+    ],
+)
+def test_types_of_sqlite(raw: str, expected: str) -> None:
+    assert sqlite_type(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "url, engine, place, database",
+    [
+        ("jdbc:postgresql://db.local:5433/shop?ssl=true", "postgresql", "db.local:5433", "shop"),
+        ("jdbc:mysql://h/shop", "mysql", "h:3306", "shop"),
+        ("jdbc:mariadb://h:3307/shop?useSSL=false", "mysql", "h:3307", "shop"),
+        ("jdbc:postgresql://[::1]:5432/shop", "postgresql", "::1:5432", "shop"),
+        ("jdbc:sqlite:/data/shop.db", "sqlite", "/data/shop.db", "shop"),
+    ],
+)
+def test_jdbc_urls(url: str, engine: str, place: str, database: str) -> None:
+    found = parse_url(url)
+    assert (found.engine, found.place, found.database) == (engine, place, database)
+
+
+@pytest.mark.parametrize(
+    "url, place, database",
+    [
+        ("jdbc:sqlserver://h:1433;databaseName=shop;encrypt=true", "h:1433", "shop"),
+        ("jdbc:sqlserver://h:1433/shop", "h:1433", "shop"),
+        ("jdbc:oracle:thin:@//h:1521/svc", "h:1521", "svc"),
+        ("jdbc:oracle:thin://@h:1521/svc", "h:1521", "svc"),
+        ("jdbc:oracle:thin:@h:1521:SID", "h:1521", "SID"),
+        ("jdbc:redshift://h/dev", "h:5439", "dev"),
+    ],
+)
+def test_urls_of_engines_that_need_a_driver(url: str, place: str, database: str) -> None:
+    found = _databases.parse_url(url)
+    assert (found.place, found.database, found.carried) == (place, database, False)
+    with pytest.raises(JdbcError, match=f"engine {found.engine} is not carried"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://h/db", "jdbc:postgresql://h:99999/db", "", "jdbc:sqlite:shop.db", "jdbc:postgresql:shop", "jdbc:x"],
+)
+def test_urls_that_are_none(url: str) -> None:
+    with pytest.raises(JdbcError):
+        parse_url(url)
 
 
 def test_no_password_is_shown() -> None:
-    target = JdbcTarget("postgresql", "h", 1, "d", "u", "hunter2")
-    assert "hunter2" not in f"{target} {target!r}" and "hunter2" not in reason(target, OSError("bad hunter2"))
+    target = parse_url("jdbc:postgresql://h:1/d", user="u", password="hunter/2")
+    said = target.error(OSError("bad hunter/2 in postgresql://u:hunter%2F2@h"))
+    assert "hunter" not in f"{target} {target!r} {said}" and "h:1: bad ***" in str(said)
+    assert str(target.error(Exception(1045, "Access\n denied"))) == "h:1: Access denied (1045)"
+    assert "sslmode=require" in parse_url("jdbc:postgresql://h/d", user="u", ssl=True).uri()
 
 
 def columns(**types: str) -> Columns:
