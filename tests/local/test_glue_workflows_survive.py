@@ -14,8 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from endpoint_process import Process, until
 
-CHAIN = 6
-KILLS = 4
+CHAIN = 5
+KILLS = 3
 ROLE = "arn:aws:iam::000000000000:role/glue"
 
 
