@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -27,12 +28,14 @@ class _Parser(argparse.ArgumentParser):
         raise GlueArgumentError(message)
 
 
-def getResolvedOptions(args: Sequence[str], options: Sequence[str], allow_abbrev: bool = True) -> dict[str, Any]:
+def getResolvedOptions(args: Sequence[str], options: Sequence[str], allow_abbrev: bool | None = None) -> dict[str, Any]:
     """The values of `options` (names without dashes) in `args` (sys.argv); GlueArgumentError when one is missing.
 
-    An unambiguous prefix of a name is accepted unless `allow_abbrev` is False (Glue up to 5.1; 6.0 turns it round).
+    An unambiguous prefix of a name is accepted up to Glue 5.1, from 6.0 on only with `allow_abbrev` (release notes).
     `TempDir` is there, or None; arguments that Glue itself passes are there when they were passed.
     """
+    if allow_abbrev is None:
+        allow_abbrev = float(os.environ.get("GLUE_VERSION", "0")) < 6.0
     parser = _Parser(prog="", add_help=False, allow_abbrev=allow_abbrev)
     for name in options:
         if name in OPTIONAL:

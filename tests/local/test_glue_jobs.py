@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,41 +111,6 @@ def test_a_missing_script_fails_the_run(shop: Workshop) -> None:
 def test_python_shell(shop: Workshop) -> None:
     shop.job("shell", "import sys\nprint('hello', sys.argv[1:])\n", head=False, kind="pythonshell", MaxCapacity=0.0625)
     assert shop.succeed("shell", Arguments={"--x": "1"}) == "hello ['--x', '1']"
-
-
-def test_extra_files(shop: Workshop) -> None:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("shared/__init__.py", "")
-        archive.writestr("shared/rules.py", "def double(x):\n    return 2 * x\n")
-    shop.put("lib/shared.zip", packed.getvalue())
-    shop.put("lib/single.py", "NAME = 'single'\n")
-    shop.put("lib/words.txt", "one\ntwo\n")
-    shop.job(
-        "extras",
-        """
-        import shared.rules, single
-        from pyspark.sql.functions import udf
-        print(single.NAME, open("words.txt").read().split())
-        double = udf(shared.rules.double, "long")
-        print([row[0] for row in spark.range(3).select(double("id")).collect()])
-        """,
-        DefaultArguments={
-            "--extra-py-files": "s3://workshop/lib/shared.zip,s3://workshop/lib/single.py",
-            "--extra-files": "s3://workshop/lib/words.txt",
-        },
-    )
-    out = shop.succeed("extras")
-    assert "single ['one', 'two']" in out and "[0, 2, 4]" in out
-
-
-def test_modules_that_the_runtime_has_are_no_obstacle(shop: Workshop) -> None:
-    shop.job(
-        "modules", "import psycopg\n", DefaultArguments={"--additional-python-modules": "psycopg[binary],pandas>=2"}
-    )
-    shop.succeed("modules")
-    run = shop.run("modules", Arguments={"--additional-python-modules": "pandas==1.0.0"})
-    assert run["JobRunState"] == "FAILED" and "pandas==1.0.0" in run["ErrorMessage"]
 
 
 def test_a_run_sees_the_local_aws_and_nothing_of_the_developer(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,9 +288,8 @@ def test_definitions(shop: Workshop) -> None:
         WorkerType="G.1X",
         NumberOfWorkers=2,
     )
-    for kind in ("glueray", "gluestreaming"):
-        command = {"Name": kind, "ScriptLocation": "s3://b/x.py"}
-        refused("NotImplemented", glue.create_job, Name="x", Role="r", Command=command)
+    command = {"Name": "glueray", "ScriptLocation": "s3://b/x.py"}
+    refused("NotImplemented", glue.create_job, Name="x", Role="r", Command=command)
     glue.delete_job(JobName="defined")
     glue.delete_job(JobName="defined")
     refused("EntityNotFoundException", glue.get_job, JobName="defined")

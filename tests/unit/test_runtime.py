@@ -37,14 +37,14 @@ def test_only_a_complete_one_with_these_pins_counts(root: Path) -> None:
 
 
 def test_an_unknown_version(root: Path) -> None:
-    with pytest.raises(runtime.RuntimeMissing, match=r"no Glue runtime 6\.0"):
-        runtime.install("6.0", print)
+    with pytest.raises(runtime.RuntimeMissing, match=r"no Glue runtime 7\.0"):
+        runtime.install("7.0", print)
 
 
 def test_a_failed_installation_says_why_and_leaves_nothing_that_counts(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_interpreter", lambda report: "/nowhere/python")
+    monkeypatch.setattr(runtime, "_interpreter", lambda version, report: "/nowhere/python")
     with pytest.raises((runtime.RuntimeMissing, FileNotFoundError)):
         runtime.install("5.1", lambda line: None)
     assert runtime.find("5.1") is None

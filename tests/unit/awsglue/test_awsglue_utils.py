@@ -27,13 +27,18 @@ def test_name_and_value_in_one_word() -> None:
     assert getResolvedOptions(["job.py", "--x=1=2"], ["x"])["x"] == "1=2"
 
 
-def test_a_prefix_is_accepted_up_to_glue_5() -> None:
+def test_a_prefix_is_accepted_up_to_glue_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLUE_VERSION", "5.1")
     argv = ["job.py", "--s3_external_bucket", "b"]
     assert getResolvedOptions(argv, ["s3_external_bucket_path"])["s3_external_bucket_path"] == "b"
     with pytest.raises(GlueArgumentError):
         getResolvedOptions(argv, ["s3_external_bucket_path"], allow_abbrev=False)
     with pytest.raises(GlueArgumentError, match="ambiguous"):
         getResolvedOptions(argv, ["s3_external_bucket_path", "s3_external_bucket_name"])
+    monkeypatch.setenv("GLUE_VERSION", "6.0")
+    with pytest.raises(GlueArgumentError):
+        getResolvedOptions(argv, ["s3_external_bucket_path"])
+    assert getResolvedOptions(argv, ["s3_external_bucket_path"], True)["s3_external_bucket_path"] == "b"
 
 
 def test_what_glue_passes_is_there_when_passed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from millpond.local.glue.job_arguments import check_definition, plan, split_uri, with_defaults
+from millpond.local.glue.job_arguments import check_definition, plan, run_capacity, split_uri, with_defaults
 from millpond.local.service import AwsError
 
 
@@ -60,7 +60,11 @@ def test_special_arguments() -> None:
         ({"--extra-jars": "/tmp/x.jar"}, "InvalidInputException"),
         ({"--conf": "nothing"}, "InvalidInputException"),
         ({"--job-language": "scala"}, "NotImplemented"),
-        ({"--class": "Main"}, "NotImplemented"),
+        ({"--conf": "a='1"}, "InvalidInputException"),
+        ({"--additional-python-modules": "/tmp/x.whl"}, "InvalidInputException"),
+        ({"--customer-driver-env-vars": "A"}, "InvalidInputException"),
+        ({"--enable-spark-ui": "true", "--spark-event-logs-path": "/tmp"}, "InvalidInputException"),
+        ({"--big": "x" * 270_000}, "InvalidInputException"),
     ],
 )
 def test_refused_arguments(arguments: dict[str, str], code: str) -> None:
@@ -72,7 +76,30 @@ def test_refused_arguments(arguments: dict[str, str], code: str) -> None:
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        ({"GlueVersion": "6.0"}, "NotImplemented"),
+        ({"GlueVersion": "auto"}, "NotImplemented"),
+        ({"WorkerType": "Z.2X", "NumberOfWorkers": 2}, "InvalidInputException"),
+        ({"WorkerType": "G.025X", "NumberOfWorkers": 2}, "InvalidInputException"),
+        ({"WorkerType": "R.1X", "NumberOfWorkers": 2, "GlueVersion": "3.0"}, "InvalidInputException"),
+        ({"WorkerType": "G.4X", "NumberOfWorkers": 2, "ExecutionClass": "FLEX"}, "InvalidInputException"),
+        ({"ExecutionClass": "FLEX", "GlueVersion": "2.0"}, "InvalidInputException"),
+        (
+            {"Command": {"Name": "glueetl", "ScriptLocation": "s3://b/k", "PythonVersion": "3.9"}},
+            "InvalidInputException",
+        ),
+        (
+            {"Command": {"Name": "pythonshell", "ScriptLocation": "s3://b/k"}, "MaxCapacity": 2.0},
+            "InvalidInputException",
+        ),
+        (
+            {
+                "Command": {"Name": "pythonshell", "ScriptLocation": "s3://b/k"},
+                "WorkerType": "G.1X",
+                "NumberOfWorkers": 2,
+            },
+            "InvalidInputException",
+        ),
+        ({"MaintenanceWindow": "Sun:10"}, "InvalidInputException"),
+        ({"Timeout": 10081}, "InvalidInputException"),
         ({"GlueVersion": "7.7"}, "InvalidInputException"),
         ({"MaxRetries": 11}, "InvalidInputException"),
         ({"MaxCapacity": 2.0, "WorkerType": "G.1X", "NumberOfWorkers": 2}, "InvalidInputException"),
@@ -96,6 +123,37 @@ def test_notes_for_versions_and_concurrency() -> None:
     assert plan(job(GlueVersion="5.1"), {}).notes == ()
     twice = job(ExecutionProperty={"MaxConcurrentRuns": 2})
     assert "MaxConcurrentRuns" in plan(twice, {"Arguments": {"--job-bookmark-option": "job-bookmark-enable"}}).notes[0]
+
+
+def test_modules_are_pips_requirements() -> None:
+    text = "a==1,b[x,y]>2,<3, s3://c/d-1-py3-none-any.whl,e"
+    made = plan(job(), {"Arguments": {"--additional-python-modules": text}})
+    assert made.modules == ("a==1", "b[x,y]>2,<3", "s3://c/d-1-py3-none-any.whl", "e")
+
+
+def test_where_logs_go() -> None:
+    names = plan(job(), {}).logs("jr_1")
+    assert (names.prefix, names.stream, names.driver, names.both) == ("/aws-glue/jobs", "jr_1", ("", ""), True)
+    old = plan(job(GlueVersion="4.0"), {"Arguments": {"--enable-continuous-cloudwatch-log": "true"}}).logs("jr_1")
+    assert (old.driver, old.both) == (("/aws-glue/jobs/logs-v2", "jr_1-driver"), False)
+
+
+def test_a_python_shell_job_ignores_the_glue_version() -> None:
+    shell = {"Name": "pythonshell", "ScriptLocation": "s3://b/k", "PythonVersion": "3"}
+    made = job(Command=shell, GlueVersion="9.9", MaxCapacity=1.0)
+    assert made["MaxCapacity"] == 1.0 and "3.6 is out of support" in plan(made, {}).notes[0]
+    with pytest.raises(AwsError):
+        plan(made, {"WorkerType": "G.1X", "NumberOfWorkers": 2})
+
+
+def test_capacity_of_a_run() -> None:
+    made = job(WorkerType="G.1X", NumberOfWorkers=2)
+    assert run_capacity(made, {})["MaxCapacity"] == 2.0
+    assert run_capacity(made, {"WorkerType": "G.2X", "NumberOfWorkers": 5})["MaxCapacity"] == 10.0
+    assert run_capacity(made, {"NumberOfWorkers": 5})["MaxCapacity"] == 5.0
+    assert run_capacity(made, {"MaxCapacity": 4.0}) == {"MaxCapacity": 4.0, "AllocatedCapacity": 4}
+    with pytest.raises(AwsError):
+        run_capacity(made, {"MaxCapacity": 4.0, "WorkerType": "G.1X"})
 
 
 def test_capacity_shown() -> None:

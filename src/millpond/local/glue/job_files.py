@@ -7,27 +7,28 @@
         spec.json      what the driver host is to run (driver_host.py)
         run.json       what awsglue may know: ids, bookmark, where to stage (MILLPOND_GLUE_RUN names it)
 
-Limits: `--additional-python-modules` may only name what the runtime has.
-
-Archives are put on the path as they are (zipimport), never unpacked.
+Archives are put on the path as they are (zipimport), never unpacked; what cannot be imported like that belongs into
+`--additional-python-modules`, which installs (millpond/runtime.py).
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from millpond.errors import MillpondError
 from millpond.local.glue import bookmarks
 from millpond.local.glue.drivers import Drivers
 from millpond.local.glue.job_arguments import Plan, split_uri
-from millpond.local.service import Endpoint
+from millpond.local.service import AwsError, Endpoint
+from millpond.runtime import Runtime, RuntimeMissing
+from millpond.runtime import modules as additional_modules
 
 
 class LaunchError(MillpondError):
@@ -36,7 +37,10 @@ class LaunchError(MillpondError):
 
 def fetch(endpoint: Endpoint, uri: str, into: Path) -> Path:
     """Copy an object into a folder under its own name. Raises LaunchError."""
-    bucket, key = split_uri(uri)
+    try:
+        bucket, key = split_uri(uri)
+    except AwsError as error:
+        raise LaunchError(f"LAUNCH ERROR | {error.message}") from None
     path = into / key.rpartition("/")[2]
     try:
         body = endpoint.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
@@ -48,24 +52,32 @@ def fetch(endpoint: Endpoint, uri: str, into: Path) -> Path:
     return path
 
 
-@functools.cache
-def check_modules(python: Path, modules: tuple[str, ...]) -> None:
-    """`--additional-python-modules` may name what the runtime has (pip decides, offline). LaunchError for the rest."""
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-input", *modules]
-    if any(not module[0].isalnum() or "/" in module for module in modules):
-        raise LaunchError(f"LAUNCH ERROR | --additional-python-modules {','.join(modules)}: files are not carried")
-    asked = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        why = "the runtime of this Glue version does not have them; put pure Python code in --extra-py-files"
-        raise LaunchError(f"LAUNCH ERROR | --additional-python-modules {','.join(modules)}: {why}")
+def modules(endpoint: Endpoint, plan: Plan, runtime: Runtime, into: Path, tell: Callable[[str], None]) -> Path | None:
+    """The environment of `--additional-python-modules`, made at its first use. Raises LaunchError with pip's words."""
+    if not plan.modules:
+        return None
+    into.mkdir(exist_ok=True)
+    wanted = [str(fetch(endpoint, one, into)) if one.startswith("s3") and "://" in one else one for one in plan.modules]
+    try:
+        return additional_modules(runtime, wanted, plan.module_options, tell)
+    except RuntimeMissing as error:
+        raise LaunchError(f"LAUNCH ERROR | {error.message}" + (f" ({error.help})" if error.help else "")) from None
+
+
+def check_connections(endpoint: Endpoint, names: tuple[str, ...]) -> None:
+    """A job's connections must be there when it runs. Raises LaunchError."""
+    for name in names:
+        try:
+            endpoint.client("glue").get_connection(Name=name, HidePassword=True)
+        except ClientError as error:
+            raise LaunchError(f"LAUNCH ERROR | connection {name}: {error.response['Error'].get('Message')}") from error
 
 
 def prepare(
-    endpoint: Endpoint, drivers: Drivers, run: dict[str, Any], plan: Plan, python: Path
+    endpoint: Endpoint, drivers: Drivers, run: dict[str, Any], plan: Plan, runtime: Runtime, tell: Callable[[str], None]
 ) -> tuple[Path, tuple[str, ...]]:
     """Make the folder of a run. Returns it and the jars that the JVM's class path needs. Raises LaunchError."""
-    if plan.modules:
-        check_modules(python, plan.modules)
+    check_connections(endpoint, plan.connections)
     folder = endpoint.folder("glue", "runs", run["id"])
     for part in ("work", "lib", "tmp"):
         shutil.rmtree(folder / part, ignore_errors=True)
@@ -74,18 +86,26 @@ def prepare(
     script = fetch(endpoint, plan.script, work)
     for uri in plan.files:
         fetch(endpoint, uri, work)
+    added = modules(endpoint, plan, runtime, folder / "tmp" / "modules", tell)
     python_files = [str(fetch(endpoint, uri, lib)) for uri in plan.python_files]
     jars = tuple(str(fetch(endpoint, uri, lib)) for uri in plan.jars)
     # A plain module is importable from the folder that it lies in; an archive is itself an entry of the path.
     python_path = list(dict.fromkeys(str(lib) if path.endswith(".py") else path for path in python_files))
-    path = [*python_path, str(drivers.library())]
+    path = [*python_path, *([str(added)] if added else []), str(drivers.library())]
     env = drivers.environment(folder / "work", path, f"glue/{run['job']}")
-    env |= {"MILLPOND_GLUE_RUN": str(folder / "run.json"), "TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": str(python)}
+    env |= {
+        "MILLPOND_GLUE_RUN": str(folder / "run.json"),
+        "TMPDIR": str(folder / "tmp"),
+        "PYSPARK_PYTHON": str(runtime.python),
+        "GLUE_VERSION": plan.version,
+        **dict(plan.environment),
+    }
     conf = {
         "spark.app.name": run["job"],
         "spark.local.dir": str(folder / "tmp"),
         "spark.sql.warehouse.dir": str(folder / "tmp" / "warehouse"),
         "spark.executorEnv.PYTHONPATH": ":".join(path),
+        **event_log(folder, plan),
         **dict(plan.conf),
     }
     given = plan.arguments
@@ -118,14 +138,36 @@ def prepare(
             "catalog": plan.catalog,
             "timeout": plan.timeout * run["minute"],
             "plain": not plan.conf and not jars,
+            "fresh": added is not None,  # what the host has imported may be what the job replaces
         },
     )
     return folder, jars
 
 
+def event_log(folder: Path, plan: Plan) -> dict[str, str]:
+    """Spark's settings for its event log. It is written beside the run, and put into S3 when the run is over."""
+    if not plan.events:
+        return {}
+    events = folder / "events"
+    events.mkdir(exist_ok=True)
+    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
+
+
+def put_events(endpoint: Endpoint, folder: Path, target: str) -> None:
+    """Move a run's event logs to `--spark-event-logs-path`, for a history server. Raises LaunchError."""
+    bucket, prefix = split_uri(target.rstrip("/") + "/")
+    for path in sorted(part for part in (folder / "events").glob("*") if part.is_file()):
+        key = prefix + path.name.removesuffix(".inprogress")
+        try:
+            endpoint.client("s3").upload_file(str(path), bucket, key)
+        except (ClientError, S3UploadFailedError) as error:
+            raise LaunchError(f"the event log cannot be written to {target}: {error}") from error
+        path.unlink()
+
+
 def clean(folder: Path) -> None:
     """After the run: what it was told and how it ended stays (json); its files are gone, as on AWS."""
-    for part in ("tmp", "lib", "work"):
+    for part in ("tmp", "lib", "work", "events"):
         shutil.rmtree(folder / part, ignore_errors=True)
     for name in ("stdout", "stderr", "claimed", "alive"):
         (folder / name).unlink(missing_ok=True)

@@ -1,13 +1,15 @@
 """Job runs: from StartJobRun to an outcome, durable.
 
-A run is a row (`glue_job_runs`) and a folder (`glue/runs/<id>`). It is STARTING until a driver host has begun it, then
+A run is a row (`glue_job_runs`) and a folder (`glue/runs/<id>`). Beyond a job's MaxConcurrentRuns it is WAITING, when
+the job queues its runs, until one of the others is over. It is STARTING until a driver host has begun it, then
 RUNNING; the host leaves `outcome.json`, which becomes the row's terminal state. After kill -9 of the endpoint, start()
 finds for each unfinished run, in this order: an outcome; a living host (the lock on `alive` is held), which it goes on
 watching; a folder that no host has claimed, which it launches; else the run was lost and is FAILED.
 
 One thread watches hosts, logs and outcomes; launching (fetching scripts, installing a runtime) is done by a few others.
 
-Limits: runs beyond the machine's number of drivers wait in STARTING; `Timeout` counts from the script's start.
+Limits: runs beyond the machine's number of drivers wait in STARTING; `Timeout` counts from the script's start; where
+AWS sends an event after NotifyDelayAfter, a line is written to the error log.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from typing import Any
 from millpond import runtime
 from millpond.errors import MillpondError
 from millpond.local.glue import job_files
-from millpond.local.glue.drivers import Drivers, Event, Kind, held
-from millpond.local.glue.job_arguments import SPARK, Plan, plan
+from millpond.local.glue.drivers import Drivers, Event, Shape, held
+from millpond.local.glue.job_arguments import Plan, plan, run_capacity
 from millpond.local.glue.job_logs import RunLog
 from millpond.local.service import AwsError, Endpoint
 from millpond.runtime import Runtime
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 MINUTE = 60.0  # seconds in a minute of `Timeout`; a test may shorten it
 OVER = frozenset({"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED", "ERROR", "EXPIRED"})
+OCCUPIES = "state NOT IN ('WAITING', {})".format(", ".join(f"'{state}'" for state in sorted(OVER)))
 BROKEN_HOSTS = 2  # so many hosts that did not start, one after the other: give the waiting runs up
 
 
@@ -51,9 +54,10 @@ class Active:
     id: str
     log: RunLog
     folder: Path
-    kind: Kind = "spark"
-    jars: tuple[str, ...] = ()
+    shape: Shape | None = None
     runtime: Runtime | None = None
+    events: str = ""  # where Spark's event log goes
+    notify: float = 0.0  # the moment of NotifyDelayAfter; 0: none
     ours: bool = True  # False: its host was started by an endpoint that is gone
     process: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
@@ -101,19 +105,41 @@ class Runs:
         with self.endpoint.store.write() as db:
             if token and (row := db.execute("SELECT id FROM glue_job_runs WHERE token = ?", (token,)).fetchone()):
                 return str(row["id"])
-            self._check_concurrency(db, job)
-            run = self._insert(db, job, params, planned, self._retried(db, job["Name"], params), token)
-        self._launch(run, planned)
+            previous = self._retried(db, job["Name"], params)
+            free = self._free(db, job)
+            if not free and not planned.queue:
+                raise AwsError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
+            run = self._insert(db, job, params, planned, previous, token, state="STARTING" if free else "WAITING")
+        if free:
+            self._launch(run, planned)
         return str(run["id"])
 
     @staticmethod
-    def _check_concurrency(db: sqlite3.Connection, job: dict[str, Any]) -> None:
-        marks = ",".join("?" * len(OVER))
+    def _free(db: sqlite3.Connection, job: Mapping[str, Any]) -> bool:
+        """Whether the job may have one run more."""
         (count,) = db.execute(
-            f"SELECT count(*) FROM glue_job_runs WHERE job = ? AND state NOT IN ({marks})", (job["Name"], *OVER)
+            f"SELECT count(*) FROM glue_job_runs WHERE job = ? AND {OCCUPIES}", (job["Name"],)
         ).fetchone()
-        if count >= job["ExecutionProperty"].get("MaxConcurrentRuns", 1):
-            raise AwsError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
+        return bool(count < job["ExecutionProperty"]["MaxConcurrentRuns"])
+
+    def promote(self, name: str) -> None:
+        """Start the runs of a job that wait and may begin, the oldest first. The limit is today's, of UpdateJob."""
+        while True:
+            with self.endpoint.store.write() as db:
+                row = db.execute(
+                    "SELECT * FROM glue_job_runs WHERE job = ? AND state = 'WAITING' ORDER BY number LIMIT 1", (name,)
+                ).fetchone()
+                if row is None:
+                    return
+                kept = json.loads(row["params"])
+                today = db.execute("SELECT body FROM glue_jobs WHERE name = ?", (name,)).fetchone()
+                limit = json.loads(today["body"]).get("ExecutionProperty", {}) if today else {}
+                job = kept["job"] | {"ExecutionProperty": kept["job"]["ExecutionProperty"] | limit}
+                if not self._free(db, job):
+                    return
+                now = self.endpoint.clock.now()
+                db.execute("UPDATE glue_job_runs SET state = 'STARTING', modified = ? WHERE id = ?", (now, row["id"]))
+            self._launch(dict(row), plan(kept["job"], kept["params"]))
 
     @staticmethod
     def _retried(db: sqlite3.Connection, job: str, params: Mapping[str, Any]) -> sqlite3.Row | None:
@@ -135,8 +161,9 @@ class Runs:
         planned: Plan,
         previous: sqlite3.Row | None,
         token: str | None = None,
+        state: str = "STARTING",
     ) -> dict[str, Any]:
-        """A new row, STARTING: a first run, or the next attempt after `previous`."""
+        """A new row: a first run, or the next attempt after `previous`."""
         now = self.endpoint.clock.now()
         if previous is None:
             run_id, attempt = f"jr_{secrets.token_hex(32)}", 0
@@ -145,31 +172,22 @@ class Runs:
             taken = db.execute("SELECT max(attempt) FROM glue_job_runs WHERE id LIKE ? || '%'", (first,)).fetchone()[0]
             attempt = taken + 1
             run_id = f"{first}_attempt_{attempt}"
-        body = {
-            name: params.get(name, job.get(name))
-            for name in (
-                "MaxCapacity",
-                "AllocatedCapacity",
-                "WorkerType",
-                "NumberOfWorkers",
-                "SecurityConfiguration",
-                "NotificationProperty",
-                "ExecutionClass",
-                "TriggerName",  # this and the next: of a run that a trigger starts (firing.py)
-                "PredecessorRuns",
-            )
-        }
-        body |= {
+        members = ("SecurityConfiguration", "NotificationProperty", "ExecutionClass", "JobMode", "MaintenanceWindow")
+        fired = ("TriggerName", "PredecessorRuns")  # of a run that a trigger starts (firing.py)
+        body = {name: params.get(name, job.get(name)) for name in (*members, *fired, "ExecutionRoleSessionPolicy")}
+        body |= run_capacity(job, params) | {
             "Arguments": params.get("Arguments", {}),
             "Timeout": planned.timeout,
             "GlueVersion": job["GlueVersion"],
+            "JobRunQueuingEnabled": planned.queue,
+            "LogGroupName": planned.logs(run_id).prefix,
         }
         values = {
             "id": run_id,
             "job": job["Name"],
             "attempt": attempt,
             "previous": previous["id"] if previous else None,
-            "state": "STARTING",
+            "state": state,
             "body": json.dumps({name: value for name, value in body.items() if value is not None}),
             "params": json.dumps({"job": job, "params": {k: v for k, v in params.items() if k != "JobRunId"}}),
             "created": now,
@@ -182,8 +200,10 @@ class Runs:
 
     def _launch(self, run: Mapping[str, Any], planned: Plan) -> None:
         folder = self.endpoint.folder("glue", "runs", run["id"])
-        active = Active(run["id"], RunLog(self.endpoint, run["id"], folder), folder)
-        active.kind = "spark" if planned.kind == SPARK else "python"
+        active = Active(run["id"], RunLog(self.endpoint, folder, planned.logs(run["id"])), folder)
+        active.events = planned.events
+        if planned.notify:
+            active.notify = self.endpoint.clock.now() + planned.notify * MINUTE
         with self.lock:
             self.active[run["id"]] = active
         self.launchers.submit(self._prepare, active, dict(run), planned)
@@ -193,9 +213,10 @@ class Runs:
             if planned.notes:
                 active.log.note(*planned.notes)
             active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, self._tell(active))
-            active.folder, active.jars = job_files.prepare(
-                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime.python
+            active.folder, jars = job_files.prepare(
+                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime, self._tell(active)
             )
+            active.shape = self.drivers.shape(planned, jars)
             with self.lock:
                 if active.stopping or self.stopping:
                     return
@@ -223,13 +244,14 @@ class Runs:
         with self.lock:
             for _ in range(len(self.waiting)):
                 active = self.waiting.popleft()
-                host = self.drivers.take(active.kind, active.jars, active.id)
+                assert active.shape is not None
+                host = self.drivers.take(active.shape, active.id)
                 if host is None or not self.drivers.dispatch(host, active.folder):
                     self.waiting.append(active)
             now = time.monotonic()
             for active in self.waiting:
-                assert active.runtime is not None
-                self.drivers.ensure(active.runtime, active.kind, active.jars, waited=now - active.queued)
+                assert active.runtime is not None and active.shape is not None
+                self.drivers.ensure(active.runtime, active.shape, waited=now - active.queued)
         if not quietly:
             self.drivers.wake()
 
@@ -237,8 +259,8 @@ class Runs:
         """Have one warm Spark driver ready, when the runtime is installed (a job's first run installs it)."""
         if not self.stopping and (found := runtime.find("5.1")):
             with self.lock:
-                if not any(h.kind == "spark" for h in self.drivers.hosts.values()):
-                    self.drivers.ensure(found, "spark", (), warm=True)
+                if not any(h.shape.kind == "spark" for h in self.drivers.hosts.values()):
+                    self.drivers.ensure(found, Shape("spark", found.version, self.drivers.size), warm=True)
 
     # ---- watching
 
@@ -248,14 +270,20 @@ class Runs:
         marks = ",".join("?" * len(OVER))
         rows = self.endpoint.store.read(f"SELECT * FROM glue_job_runs WHERE state NOT IN ({marks})", tuple(OVER))
         for row in rows:
-            self._recover(row)
+            if row["state"] != "WAITING":
+                self._recover(row)
+        for name in sorted({row["job"] for row in rows if row["state"] == "WAITING"}):
+            self.promote(name)
         self.watcher.start()
         if self.endpoint.store.one("SELECT 1 FROM glue_job_runs WHERE params LIKE '%\"glueetl\"%'"):
             self.spare()
 
     def _recover(self, row: sqlite3.Row) -> None:
         folder = self.endpoint.folder("glue", "runs", row["id"])
-        active = Active(row["id"], RunLog(self.endpoint, row["id"], folder), folder, ours=False)
+        kept = json.loads(row["params"])
+        planned = plan(kept["job"], kept["params"])
+        active = Active(row["id"], RunLog(self.endpoint, folder, planned.logs(row["id"])), folder, ours=False)
+        active.events = planned.events
         if (folder / "claimed").exists() or (folder / "outcome.json").exists():
             with self.lock:
                 self.active[row["id"]] = active
@@ -263,8 +291,7 @@ class Runs:
         if row["state"] == "STOPPING":
             self._finish(active, {"state": "STOPPED", "error": ""})
             return
-        kept = json.loads(row["params"])
-        self._launch(dict(row), plan(kept["job"], kept["params"]))
+        self._launch(dict(row), planned)
 
     def _watch(self) -> None:
         while not self.stopping:
@@ -275,12 +302,19 @@ class Runs:
                     self._serve_waiting(quietly=True)
                 for active in list(self.active.values()):
                     active.log.drain(jvm=active.jvm)
+                    self._notify(active)
                     if not active.ours:
                         self._look(active)
             except Exception:  # one run's trouble must not end the watch over the others
                 if not self.stopping:
                     log.exception("watching job runs")
                     time.sleep(0.5)
+
+    def _notify(self, active: Active) -> None:
+        """NotifyDelayAfter: once, when the run is not over by then."""
+        if active.notify and self.endpoint.clock.now() >= active.notify:
+            active.notify = 0.0
+            active.log.note("warning: the job run takes longer than its NotifyDelayAfter.")
 
     def _hear(self, event: Event) -> None:
         active = self.active.get(event.run)
@@ -374,9 +408,18 @@ class Runs:
                 (*values, outcome.get("started", row["started"]), ended, now, active.id),
             )
             retry = self._next_attempt(db, row) if outcome["state"] == "FAILED" else None
+        if active.events:
+            self._put_events(active)
         job_files.clean(active.folder)
         if retry:
             self._launch(*retry)
+        self.promote(row["job"])
+
+    def _put_events(self, active: Active) -> None:
+        try:
+            job_files.put_events(self.endpoint, active.folder, active.events)
+        except MillpondError as error:
+            active.log.note(f"warning: {error.message}")
 
     def _next_attempt(self, db: sqlite3.Connection, row: sqlite3.Row) -> tuple[dict[str, Any], Plan] | None:
         kept = json.loads(row["params"])
@@ -388,6 +431,13 @@ class Runs:
 
     def stop_run(self, run_id: str) -> None:
         """Stop a run that is not over; its processes are gone within seconds."""
+        now = self.endpoint.clock.now()
+        with self.endpoint.store.write() as db:
+            db.execute(
+                "UPDATE glue_job_runs SET state = 'STOPPED', completed = ?, modified = ?"
+                " WHERE id = ? AND state = 'WAITING'",
+                (now, now, run_id),
+            )
         self._update(run_id, "STOPPING", "STARTING")
         self._update(run_id, "STOPPING", "RUNNING")
         with self.lock:

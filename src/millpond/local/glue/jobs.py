@@ -3,8 +3,7 @@
 A part of the Glue service. StartJobRun has no idempotency token on AWS, but a restarted engine must find the run that
 it had started: a task of our Step Functions starts a run once (`service.acting_for`).
 
-Limits: notification delay, security configuration, source control, maintenance windows and job upgrade analysis are
-stored or refused, never acted on; capacity says nothing about local cores and memory.
+Limits: security configuration, source control and maintenance windows are stored, never acted on.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import sqlite3
 from typing import Any
 
 from millpond.local.glue import bookmarks, records
-from millpond.local.glue.job_arguments import SPARK, check_definition, invalid, with_defaults
+from millpond.local.glue.job_arguments import SHELL, check_definition, flag, invalid, with_defaults
 from millpond.local.glue.job_runs import OVER, Runs
 from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
@@ -85,7 +84,7 @@ class Jobs:
             if not row:
                 db.execute("INSERT INTO glue_jobs VALUES (?, ?, ?, ?)", (name, text, now, now))
                 write_tags(db, self.endpoint.arn("glue", f"job/{name}"), params.get("Tags"))
-        if body["Command"]["Name"] == SPARK:
+        if body["Command"]["Name"] != SHELL:
             self.runs.spare()
         return {"Name": name}
 
@@ -102,8 +101,9 @@ class Jobs:
             )
             if not changed.rowcount:
                 raise AwsError("EntityNotFoundException", f"Job with name: {name} not found.")
-        if body["Command"]["Name"] == SPARK:
+        if body["Command"]["Name"] != SHELL:
             self.runs.spare()
+        self.runs.promote(name)  # the limit may be a higher one
         return {"JobName": name}
 
     def delete(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -196,6 +196,12 @@ class Jobs:
         return {"SuccessfulSubmissions": stopped, "Errors": errors}
 
 
+def _scales(row: sqlite3.Row) -> bool:
+    kept = json.loads(row["params"])
+    given = {**kept["job"].get("DefaultArguments", {}), **kept["params"].get("Arguments", {})}
+    return flag(given, "--enable-auto-scaling")
+
+
 def _run(row: sqlite3.Row, now: float) -> dict[str, Any]:
     """A row as GetJobRun shows it. ExecutionTime counts the seconds of the script, not of waiting for a driver."""
     started = row["started"]
@@ -215,4 +221,8 @@ def _run(row: sqlite3.Row, now: float) -> dict[str, Any]:
         "LogGroupName": "/aws-glue/jobs",
         **json.loads(row["body"]),
     }
+    if row["state"] == "WAITING":
+        shown["StateDetail"] = "Job run is queued because the job has reached its MaxConcurrentRuns."
+    if row["completed"] and (shown.get("ExecutionClass") == "FLEX" or _scales(row)):
+        shown["DPUSeconds"] = round((row["completed"] - started) * shown["MaxCapacity"], 3) if started else 0.0
     return {name: value for name, value in shown.items() if value is not None}
