@@ -364,6 +364,8 @@ def _canonical_paths(service: str, path: str) -> tuple[str, ...]:
     if service == "s3":
         again = quote(unquote(path, errors="surrogateescape").encode("utf-8", "surrogateescape"), safe="/-_.~")
         return (path,) if again == path else (path, again)
+    if path == "/":  # of every service but the REST ones
+        return ("/",)
     return (quote(_without_dots(path), safe="/-_.~"),)
 
 

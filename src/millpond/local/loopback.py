@@ -16,7 +16,6 @@ import functools
 import io
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -114,7 +113,7 @@ class Loopback:
                 asked,
                 caller=endpoint.access_key,
                 region=endpoint.region,
-                request_id=str(uuid.uuid4()),
+                request_id=protocol.new_request_id(),
             )
             status, file = reply.status, io.BytesIO(reply.body)
             written = {"Date": email.utils.formatdate(usegmt=True), "Content-Length": str(len(reply.body))}
@@ -131,7 +130,7 @@ class Loopback:
 
     async def _serve_s3(self, request: Any) -> tuple[int, list[tuple[str, str]], Any]:
         asked = _request(request, b"")
-        request_id = str(uuid.uuid4())
+        request_id = protocol.new_request_id()
         file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (the reader closes it)
         status, headers = 0, []
 

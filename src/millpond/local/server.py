@@ -34,7 +34,6 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -323,13 +322,13 @@ class App:
                 return None
             try:
                 return self.router.answer(
-                    service, request, caller=claim.access_key, region=claim.region, request_id=str(uuid.uuid4())
+                    service, request, caller=claim.access_key, region=claim.region, request_id=protocol.new_request_id()
                 )
             except WouldWait:
                 return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = str(uuid.uuid4())
+        request_id = protocol.new_request_id()
         request = _request(scope)
         service, answered = "", False
 
