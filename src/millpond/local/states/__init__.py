@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+GATHER_SECONDS = 0.004  # what an execution may wait for others to be started with it,
+THICK_SECONDS = 0.01  # where the last were started less than this before
 LONGEST_SLEEP = 1.0  # seconds: nobody wakes the loop when the wall clock is set, and a Wait until then is due
 
 
@@ -81,6 +83,8 @@ class States:
         self.executions.map_runs = self.map_runs
         self.trials = Trials(endpoint, RealClock())
         self._wakeup = threading.Event()
+        self._gathering: asyncio.Handle | None = None  # what will wake the loop for starts; touched on the event loop
+        self._thick_until = 0.0  # by the event loop's clock
         self._closing = False
         self.engine = Engine(
             RealClock(),
@@ -93,6 +97,7 @@ class States:
         )
         for part in (self.executions, self.map_runs, self.callbacks, self.worker, self.mocks):
             part.engine = self.engine
+        self.executions.looked = self._looked
         self.machines.stop = self.executions.abort
         self.worker.activity = self.callbacks.offer
         self.callbacks.after_call = self.worker.after_call
@@ -131,10 +136,27 @@ class States:
 
     def _wake(self) -> None:
         """Wake the loop thread. From an operation on the event loop (StartExecution) only when that has answered: the
-        two would take the interpreter's lock from each other all the while, which costs both."""
+        two would take the interpreter's lock from each other all the while, which costs both. And while starts come
+        thick, only after a moment: those of that moment share a commit and its barrier, half of what a start costs."""
         try:
-            asyncio.get_running_loop().call_soon(self._wakeup.set)
+            loop = asyncio.get_running_loop()
         except RuntimeError:  # a thread
+            self._wakeup.set()
+            return
+        if self._gathering is None:
+            now = loop.time()
+            if now < self._thick_until:
+                self._gathering = loop.call_later(GATHER_SECONDS, self._gathered, loop)
+            else:
+                self._gathering = loop.call_soon(self._gathered, loop)
+
+    def _gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gathering, self._thick_until = None, loop.time() + THICK_SECONDS
+        self._wakeup.set()
+
+    def _looked(self) -> None:
+        """Someone asks how an execution is that runs: what is gathered goes on its way now."""
+        if self._gathering is not None:
             self._wakeup.set()
 
     def _run(self) -> None:

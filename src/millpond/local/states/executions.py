@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from millpond.engine import Ended, Snapshot, Start
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SYNC_SECONDS = 300.0
 _LAST_SEEN = "coalesce(stopped, redriven, started)"
 """What executions are listed by: when they stopped; those that run, when they were started or redriven last."""
+_HALVES = ("= 'RUNNING'", "!= 'RUNNING'")
 REDRIVABLE_SECONDS = 14 * 86_400.0
 REDRIVE_TOKEN_SECONDS = 900.0
 REDRIVE_TOKENS = 10
@@ -56,6 +57,7 @@ class Executions:
         self.machines, self.records, self.journal, self.mocks = machines, records, journal, mocks
         self.engine: Engine
         self.map_runs: MapRuns
+        self.looked: Callable[[], None]
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Waiter]] = {}
 
@@ -223,7 +225,8 @@ class Executions:
     def snapshots(self) -> list[Snapshot]:
         """Every execution that was running when the endpoint ended."""
         rows = self.store.read(
-            "SELECT * FROM states_executions WHERE status = 'RUNNING' AND map_run IS NULL ORDER BY n"
+            "SELECT * FROM states_executions INDEXED BY states_executions_open"
+            " WHERE status = 'RUNNING' AND map_run IS NULL ORDER BY n"
         )
         return [self._snapshot(row) for row in rows]
 
@@ -347,6 +350,8 @@ class Executions:
 
     def describe(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         row = self.row(params["executionArn"], express=True)
+        if row["status"] == "RUNNING":
+            self.looked()
         answer: dict[str, Any] = {
             "executionArn": row["arn"],
             "stateMachineArn": row["machine"],
@@ -399,21 +404,25 @@ class Executions:
         if given.qualifier is not None:
             where.append("version = ?" if given.version is not None else "alias = ?")
             values.append(machine)
-        if params.get("statusFilter"):
+        status = params.get("statusFilter")
+        if status not in (None, "RUNNING"):
             where.append("status = ?")
-            values.append(params["statusFilter"])
+            values.append(status)
         if params.get("redriveFilter"):
             where.append("redrives > 0" if params["redriveFilter"] == "REDRIVEN" else "redrives = 0")
         kind = f"executions {machine}"
         before = paging.position(kind, params.get("nextToken"))
         if before is not None:
-            where.append(f"({_LAST_SEEN}, n) < (?, ?)")
-            values += before
+            where.append(f"{_LAST_SEEN} <= ? AND ({_LAST_SEEN}, n) < (?, ?)")  # the index takes the first
+            values += [before[0], *before]
         limit = paging.size(params.get("maxResults"))
+        halves = [  # each has an index, so that a row is in one of them only: both are read in their order, and merged
+            f"SELECT *, {_LAST_SEEN} AS seen FROM states_executions WHERE status {half} AND {' AND '.join(where)}"
+            for half in _HALVES
+            if status is None or (status == "RUNNING") == (half == _HALVES[0])
+        ]
         rows = self.store.read(
-            f"SELECT *, {_LAST_SEEN} AS seen FROM states_executions WHERE {' AND '.join(where)}"
-            f" ORDER BY {_LAST_SEEN} DESC, n DESC LIMIT ?",
-            (*values, limit + 1),
+            f"{' UNION ALL '.join(halves)} ORDER BY seen DESC, n DESC LIMIT ?", (*values * len(halves), limit + 1)
         )
         more = [rows[limit - 1]["seen"], rows[limit - 1]["n"]] if len(rows) > limit else None
         return paging.page("executions", [_listed(row) for row in rows[:limit]], kind, more)

@@ -52,9 +52,12 @@ CREATE TABLE IF NOT EXISTS states_executions (
     redrives INTEGER NOT NULL DEFAULT 0, redriven REAL
 );
 DROP INDEX IF EXISTS states_executions_of;
-CREATE INDEX IF NOT EXISTS states_executions_seen
-    ON states_executions (machine, coalesce(stopped, redriven, started), n);
-CREATE INDEX IF NOT EXISTS states_executions_running ON states_executions (status) WHERE status = 'RUNNING';
+DROP INDEX IF EXISTS states_executions_seen;
+DROP INDEX IF EXISTS states_executions_running;
+CREATE INDEX IF NOT EXISTS states_executions_open
+    ON states_executions (machine, coalesce(stopped, redriven, started), n) WHERE status = 'RUNNING';
+CREATE INDEX IF NOT EXISTS states_executions_over
+    ON states_executions (machine, coalesce(stopped, redriven, started), n) WHERE status != 'RUNNING';
 CREATE TABLE IF NOT EXISTS states_events (
     n INTEGER NOT NULL, id INTEGER NOT NULL, previous INTEGER NOT NULL, at REAL NOT NULL, type TEXT NOT NULL,
     name TEXT, payload TEXT, more TEXT, PRIMARY KEY (n, id)
