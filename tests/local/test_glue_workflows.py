@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.local.glue_jobs import Workshop
+
+sys.path.insert(0, str(Path(__file__).parent))
+from glue_jobs import Workshop
+
+from millpond.local.service import Clock, Endpoint
 
 Aws = Callable[[str], Any]
 ROLE = "arn:aws:iam::000000000000:role/glue"
@@ -304,3 +310,61 @@ def test_workflow_definitions(glue: Any) -> None:
 
 def on_demand_in(glue: Any, workflow: str) -> None:
     on_demand(glue, "d-start", "a", WorkflowName=workflow)
+
+
+class Ahead(Clock):
+    """A clock that is some seconds ahead of the machine's."""
+
+    ahead: float = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+
+def test_schedules_follow_the_endpoints_clock(glue: Any, endpoint: Endpoint) -> None:
+    clock = Ahead()
+    endpoint.clock = clock
+    clock.ahead = 59.0 - time.time() % 60  # a second before the next minute
+    cron = {"Type": "SCHEDULED", "Schedule": "cron(* * * * ? *)"}
+    glue.create_workflow(Name="timed", MaxConcurrentRuns=1)
+    glue.create_trigger(Name="s-flow", WorkflowName="timed", StartOnCreation=True, Actions=[{"JobName": "a"}], **cron)
+    glue.create_trigger(Name="s-alone", Actions=[{"JobName": "e"}], **cron)
+    before = len(glue.get_job_runs(JobName="e")["JobRuns"])
+    glue.start_trigger(Name="s-alone")
+    (first,) = until(lambda: glue.get_workflow_runs(Name="timed")["Runs"])
+    assert ended(glue, "timed", first["WorkflowRunId"])["Statistics"]["SucceededActions"] == 1
+    until(lambda: len(glue.get_job_runs(JobName="e")["JobRuns"]) == before + 1)
+    assert glue.get_job_runs(JobName="e")["JobRuns"][0]["TriggerName"] == "s-alone"
+    # The machine slept for an hour: that is one firing, not sixty.
+    clock.ahead += 3600 + 59.0 - clock.now() % 60
+    glue.update_workflow(Name="timed", Description="wakes nobody")
+    glue.stop_trigger(Name="s-alone")  # wakes
+    until(lambda: len(glue.get_workflow_runs(Name="timed")["Runs"]) > 1)
+    second, _ = glue.get_workflow_runs(Name="timed")["Runs"]
+    ended(glue, "timed", second["WorkflowRunId"])
+    # A run that has no room is told as one in ERROR.
+    glue.update_trigger(Name="s-flow", TriggerUpdate={"Schedule": cron["Schedule"], "Actions": [{"JobName": "long"}]})
+    glue.start_workflow_run(Name="timed")
+    clock.ahead += 59.5 - clock.now() % 60
+    glue.create_trigger(Name="s-wake", Type="ON_DEMAND", Actions=[{"JobName": "a"}])
+    latest = until(lambda: (found := glue.get_workflow_runs(Name="timed")["Runs"][0])["Status"] == "ERROR" and found)
+    assert latest["ErrorMessage"] == "Concurrent runs exceeded for workflow: timed."
+    assert latest["Statistics"]["RunningActions"] == 0
+    glue.delete_workflow(Name="timed")
+    assert len(glue.get_job_runs(JobName="e")["JobRuns"]) == before + 1
+
+
+def test_event_triggers_wait_for_their_batch(glue: Any, endpoint: Endpoint) -> None:
+    firing = endpoint.services["glue"].parts["workflows"].firing  # type: ignore[attr-defined]
+    glue.create_workflow(Name="heard", DefaultRunProperties={"a": "b"})
+    glue.create_trigger(
+        Name="h", Type="EVENT", WorkflowName="heard", Actions=[{"JobName": "a"}],
+        EventBatchingCondition={"BatchSize": 2, "BatchWindow": 1},
+    )  # fmt: skip
+    for event in ("e1", "e2", "e3"):
+        firing.receive("heard", event)
+    until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 2)  # the third when its window has ended
+    second, first = glue.get_workflow_runs(Name="heard")["Runs"]
+    assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": "[e1, e2]"}
+    assert second["WorkflowRunProperties"]["aws:eventIds"] == "[e3]"
+    assert first["StartingEventBatchCondition"]["BatchSize"] == 2
