@@ -129,7 +129,7 @@ def test_a_stopped_crawl_is_cancelled(glue: Any, lake: Any) -> None:
 @pytest.mark.parametrize(
     "members, said",
     [
-        ({"Targets": {}}, "at least one"),
+        ({"Targets": {}}, "At least one"),
         ({"Targets": {"S3Targets": [{"Path": "http://x/y"}]}}, "S3 path"),
         ({"Configuration": "{"}, "not JSON"),
         ({"Configuration": '{"Version": 2.0}'}, "Version"),

@@ -20,8 +20,9 @@ from millpond.local.glue.catalog import Catalog
 from millpond.local.glue.classifiers import Classifiers
 from millpond.local.glue.connections import Connections
 from millpond.local.glue.crawl.changes import Tally, Writer
-from millpond.local.glue.crawl.run import CrawlFailed, Settings, Stopped, Survey, World, decide, survey, write
-from millpond.local.glue.crawler_settings import NEW_FOLDERS, policies
+from millpond.local.glue.crawl.run import decide, survey, write
+from millpond.local.glue.crawl.survey import CrawlFailed, Settings, Stopped, Survey, World
+from millpond.local.glue.crawler_settings import CARRIED_TARGETS, EVENTS, NEW_FOLDERS, policies, wants_index
 from millpond.local.glue.partitions import Partitions
 from millpond.local.glue.records import decode, encode
 from millpond.local.service import AwsError, Endpoint
@@ -29,6 +30,7 @@ from millpond.local.service import AwsError, Endpoint
 log = logging.getLogger(__name__)
 
 LOG_GROUP = "/aws-glue/crawlers"
+LISTING = "listing:"  # before a digest among the folders of earlier crawls
 LAST_STATUS = {"COMPLETED": "SUCCEEDED", "STOPPED": "CANCELLED", "FAILED": "FAILED"}
 
 SCHEMA = """
@@ -140,7 +142,7 @@ class CrawlRuns:
             return
         body = decode(row["body"])
         lines = _Log(self.endpoint, name, crawl)
-        world = World(self._objects, self.connections.resolve, self._checker(crawl), lines)
+        world = self._world(self._checker(crawl), lines)
         settings, threshold = self._settings(body, crawl)
         lines("BENCHMARK", f"Running Start Crawl for Crawler {name}")
         change = body["SchemaChangePolicy"]
@@ -151,41 +153,49 @@ class CrawlRuns:
                 f"The number of tables detected by crawler: {len(found.entries)} is greater than the table threshold"
                 f" value provided: {threshold}"
             )
-        role = body["Role"].rpartition("/")[2]
-        arn = f"arn:aws:sts::{self.endpoint.account}:assumed-role/{role}/AWS-Crawler"
-        writer = Writer(self.catalog, self.partitions, settings.database, arn, settings.policies)
         lines("BENCHMARK", f"Classification complete, writing results to database {settings.database}")
-        self._write(settings, found, writer, world, crawl)
+        self._write(settings, found, self._writer(body, settings), world, crawl)
         lines("BENCHMARK", "Finished writing to Catalog")
-        self._remember_folders(name, found.folders if settings.policies.partial else ())
+        self._remember_crawl(name, found, settings)
         self._finish(name, crawl, "COMPLETED", "")
 
+    def _world(self, check: Callable[[], None], log: Callable[[str, str], None]) -> World:
+        return World(self._objects, self.connections.resolve, self.catalog.table, check, log, self._put)
+
+    def _writer(self, body: Mapping[str, Any], settings: Settings) -> Writer:
+        role = body["Role"].rpartition("/")[2]
+        arn = f"arn:aws:sts::{self.endpoint.account}:assumed-role/{role}/AWS-Crawler"
+        return Writer(self.catalog, self.partitions, arn, settings.policies)
+
     def _write(self, settings: Settings, found: Survey, writer: Writer, world: World, crawl: str) -> None:
-        self._database(settings.database, world)
+        if not settings.targets["CatalogTargets"]:
+            self._database(settings.database, world)
         now_ms = int(self.endpoint.clock.now() * 1000)
         tally = self._tally(crawl)
         changes = decide(settings, found, writer, world, now_ms)
         try:
-            write(changes, settings, writer, world, tally, now_ms=now_ms, written=lambda: self._remember(crawl, tally))
+            write(changes, writer, world, tally, now_ms=now_ms, written=lambda: self._remember(crawl, tally))
         finally:
             self._remember(crawl, tally)
 
     def _settings(self, body: Mapping[str, Any], crawl: str) -> tuple[Settings, int]:
         change, grouping, threshold = policies(body)
-        seen: frozenset[str] = frozenset()
-        if body["RecrawlPolicy"]["RecrawlBehavior"] == NEW_FOLDERS:
-            rows = self.endpoint.store.read("SELECT folder FROM glue_crawl_folders WHERE crawler = ?", (body["Name"],))
-            seen = frozenset(row["folder"] for row in rows)
+        recrawl = body["RecrawlPolicy"]["RecrawlBehavior"]
+        rows = self.endpoint.store.read("SELECT folder FROM glue_crawl_folders WHERE crawler = ?", (body["Name"],))
+        kept = frozenset(row["folder"] for row in rows)
+        events = next((one.removeprefix(LISTING) for one in kept if one.startswith(LISTING)), "")
         settings = Settings(
             name=body["Name"],
             run=crawl,
             database=body.get("DatabaseName") or "default",
             prefix=body.get("TablePrefix") or "",
-            targets=body["Targets"],
+            targets={kind: body["Targets"].get(kind) or [] for kind in CARRIED_TARGETS},
             policies=change,
             grouping=grouping,
             classifiers=self.classifiers.rules(body["Classifiers"]),
-            seen=seen,
+            seen=kept if recrawl == NEW_FOLDERS else frozenset(),
+            events=events if recrawl == EVENTS else None,
+            index=wants_index(body),
         )
         return settings, threshold
 
@@ -212,6 +222,14 @@ class CrawlRuns:
             return service.objects(bucket, prefix)  # type: ignore[no-any-return]
         return walked(self.endpoint.buckets, bucket, prefix)
 
+    def _put(self, bucket: str, key: str, content: bytes) -> None:
+        if self.endpoint.services.get("s3") is not None:
+            self.endpoint.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+            return
+        path = self.endpoint.buckets / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
     # -- rows
 
     def _tally(self, crawl: str) -> Tally:
@@ -226,11 +244,14 @@ class CrawlRuns:
         with self.endpoint.store.write() as db:
             db.execute("UPDATE glue_crawls SET tally = ? WHERE id = ?", (text, crawl))
 
-    def _remember_folders(self, name: str, folders: Iterable[str]) -> None:
+    def _remember_crawl(self, name: str, found: Survey, settings: Settings) -> None:
+        """What the next crawl wants to know of this one: folders that were read, or the digest of the listing."""
+        kept = found.folders if settings.policies.partial else set()
         with self.endpoint.store.write() as db:
-            db.executemany(
-                "INSERT OR IGNORE INTO glue_crawl_folders VALUES (?, ?)", [(name, folder) for folder in folders]
-            )
+            if settings.events is not None:
+                db.execute("DELETE FROM glue_crawl_folders WHERE crawler = ?", (name,))
+                kept = {LISTING + found.listing}
+            db.executemany("INSERT OR IGNORE INTO glue_crawl_folders VALUES (?, ?)", [(name, one) for one in kept])
 
     def _finish(self, name: str, crawl: str, state: str, error: str) -> None:
         lines = _Log(self.endpoint, name, crawl)

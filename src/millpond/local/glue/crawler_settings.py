@@ -6,6 +6,7 @@ Unknown members, values and versions of the `Configuration` document are refused
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,19 @@ from millpond.local.glue.crawl.grouping import Policy
 from millpond.local.glue.crawl.patterns import PatternError, excluder, s3_path
 from millpond.local.service import AwsError, unsupported
 
-CARRIED_TARGETS = ("S3Targets", "JdbcTargets")
-TARGETS = (
-    *CARRIED_TARGETS,
-    *("MongoDBTargets", "DynamoDBTargets", "CatalogTargets", "DeltaTargets", "IcebergTargets", "HudiTargets"),
-)
+CARRIED_TARGETS = ("S3Targets", "JdbcTargets", "DeltaTargets", "IcebergTargets", "CatalogTargets")
+REFUSED_TARGETS = {
+    "DynamoDBTargets": "there is no DynamoDB here; describe its tables with CreateTable.",
+    "MongoDBTargets": "there is no MongoDB here; a mongodump (BSON) in S3 can be crawled.",
+    "HudiTargets": "Hudi tables are not read; S3, JDBC, Delta, Iceberg and catalog targets are.",
+}
 UPDATE_BEHAVIOR = ("LOG", "UPDATE_IN_DATABASE")
 DELETE_BEHAVIOR = ("LOG", "DELETE_FROM_DATABASE", "DEPRECATE_IN_DATABASE")
 RECRAWL = ("CRAWL_EVERYTHING", "CRAWL_NEW_FOLDERS_ONLY", "CRAWL_EVENT_MODE")
 METADATA = ("COMMENTS", "RAWTYPES")
 NEW_FOLDERS = "CRAWL_NEW_FOLDERS_ONLY"
+EVENTS = "CRAWL_EVENT_MODE"
+QUEUE = re.compile(r"arn:aws[\w-]*:sqs:[\w-]+:\d{12}:[\w.-]+")
 
 # The Configuration document: what may stand where. A tuple lists the allowed values.
 CONFIGURATION: dict[str, Any] = {
@@ -47,15 +51,24 @@ def check(crawler: Mapping[str, Any]) -> dict[str, Any]:
     targets = _targets(crawler.get("Targets") or {})
     recrawl = (crawler.get("RecrawlPolicy") or {}).get("RecrawlBehavior") or "CRAWL_EVERYTHING"
     _one_of("RecrawlBehavior", recrawl, RECRAWL)
-    if recrawl == "CRAWL_EVENT_MODE":
-        raise unsupported("glue", "CreateCrawler", "CRAWL_EVENT_MODE needs S3 event notifications.")
-    configuration(crawler.get("Configuration"))
+    _check_recrawl(recrawl, targets)
+    lineage = (crawler.get("LineageConfiguration") or {}).get("CrawlerLineageSettings") or "DISABLE"
+    _one_of("CrawlerLineageSettings", lineage, ("ENABLE", "DISABLE"))
+    document = configuration(crawler.get("Configuration"))
+    if targets["CatalogTargets"] and "Grouping" not in document:
+        # "enabled by default and cannot be disabled" (AWS docs, "Crawler source type")
+        grouping = {"TableGroupingPolicy": "CombineCompatibleSchemas"}
+        crawler = {**crawler, "Configuration": json.dumps({"Version": 1.0, **document, "Grouping": grouping})}
     return {
         **crawler,
         "Targets": targets,
-        "SchemaChangePolicy": _change_policy(crawler.get("SchemaChangePolicy"), new_folders=recrawl == NEW_FOLDERS),
+        "SchemaChangePolicy": _change_policy(
+            crawler.get("SchemaChangePolicy"),
+            new_folders=recrawl == NEW_FOLDERS,
+            catalog=bool(targets["CatalogTargets"]),
+        ),
         "RecrawlPolicy": {"RecrawlBehavior": recrawl},
-        "LineageConfiguration": crawler.get("LineageConfiguration") or {"CrawlerLineageSettings": "DISABLE"},
+        "LineageConfiguration": {"CrawlerLineageSettings": lineage},
         "LakeFormationConfiguration": crawler.get("LakeFormationConfiguration")
         or {"UseLakeFormationCredentials": False, "AccountId": ""},
         "Classifiers": crawler.get("Classifiers") or [],
@@ -67,29 +80,83 @@ def _one_of(member: str, value: str, allowed: tuple[str, ...]) -> None:
         raise invalid(f"{member} '{value}' is not one of {', '.join(allowed)}.")
 
 
+def _check_recrawl(recrawl: str, targets: Mapping[str, Any]) -> None:
+    """AWS docs, "Scheduling incremental crawls" and "Accelerating crawls using Amazon S3 event notifications"."""
+    if recrawl == NEW_FOLDERS and not targets["S3Targets"]:
+        raise invalid(f"{NEW_FOLDERS} is for S3 targets only.")
+    if recrawl != EVENTS:
+        return
+    listened = [*targets["S3Targets"], *targets["CatalogTargets"]]
+    if len(listened) != 1 or sum(len(targets[kind]) for kind in CARRIED_TARGETS) != 1:
+        raise invalid(f"{EVENTS} needs exactly one target, an S3 or a catalog target.")
+    if not listened[0].get("EventQueueArn"):
+        raise invalid(f"{EVENTS} needs the EventQueueArn of its target.")
+    if listened[0].get("SampleSize"):
+        raise invalid(f"SampleSize is not supported with {EVENTS}.")
+
+
 def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
-    for kind in TARGETS:
-        if given.get(kind) and kind not in CARRIED_TARGETS:
-            raise unsupported("glue", "CreateCrawler", f"{kind}: S3 and JDBC targets are carried.")
+    for kind, why in REFUSED_TARGETS.items():
+        if given.get(kind):
+            raise unsupported("glue", "CreateCrawler", f"{kind}: {why}")
     if not any(given.get(kind) for kind in CARRIED_TARGETS):
-        raise invalid("Crawler targets cannot be empty: give at least one S3 or JDBC target.")
+        raise invalid(
+            "At least one crawl target must be specified, in the S3Targets, JdbcTargets, DeltaTargets, IcebergTargets"
+            " or CatalogTargets field."
+        )
+    if given.get("CatalogTargets") and any(given.get(kind) for kind in CARRIED_TARGETS if kind != "CatalogTargets"):
+        raise invalid("Catalog targets cannot be mixed with other kinds of targets in one crawler.")
+    checks = {
+        "S3Targets": _s3_target,
+        "JdbcTargets": _jdbc_target,
+        "DeltaTargets": _delta_target,
+        "IcebergTargets": _iceberg_target,
+        "CatalogTargets": _catalog_target,
+    }
     try:
-        for target in given.get("S3Targets") or []:
-            _s3_target(target)
-        for target in given.get("JdbcTargets") or []:
-            _jdbc_target(target)
+        for kind, check_target in checks.items():
+            for target in given.get(kind) or []:
+                check_target(target)
     except PatternError as error:
         raise invalid(f"{error}.") from None
-    return {kind: list(given.get(kind) or []) for kind in TARGETS}
+    return {kind: list(given.get(kind) or []) for kind in (*CARRIED_TARGETS, *REFUSED_TARGETS)}
 
 
 def _s3_target(target: Mapping[str, Any]) -> None:
     s3_path(target.get("Path") or "")
     excluder(target.get("Exclusions") or ())
-    if target.get("EventQueueArn"):
-        raise unsupported("glue", "CreateCrawler", "EventQueueArn: event mode is not carried.")
+    _queues(target)
     if (size := target.get("SampleSize")) is not None and not 1 <= size <= 249:
         raise invalid("SampleSize must be from 1 to 249.")
+
+
+def _queues(target: Mapping[str, Any]) -> None:
+    for member in ("EventQueueArn", "DlqEventQueueArn"):
+        if (arn := target.get(member)) and not QUEUE.fullmatch(arn):
+            raise invalid(f"{member} '{arn}' is not the ARN of an SQS queue.")
+
+
+def _delta_target(target: Mapping[str, Any]) -> None:
+    if not target.get("DeltaTables"):
+        raise invalid("A Delta target needs DeltaTables, a list of S3 paths.")
+    for path in target["DeltaTables"]:
+        s3_path(path)
+
+
+def _iceberg_target(target: Mapping[str, Any]) -> None:
+    if not target.get("Paths"):
+        raise invalid("An Iceberg target needs Paths, a list of S3 paths.")
+    for path in target["Paths"]:
+        s3_path(path)
+    excluder(target.get("Exclusions") or ())
+    if (depth := target.get("MaximumTraversalDepth")) is not None and not 1 <= depth <= 20:
+        raise invalid("MaximumTraversalDepth must be from 1 to 20.")
+
+
+def _catalog_target(target: Mapping[str, Any]) -> None:
+    if not target.get("DatabaseName") or not target.get("Tables"):
+        raise invalid("A catalog target needs a DatabaseName and Tables.")
+    _queues(target)
 
 
 def _jdbc_target(target: Mapping[str, Any]) -> None:
@@ -105,7 +172,7 @@ def _jdbc_target(target: Mapping[str, Any]) -> None:
         _one_of("EnableAdditionalMetadata", member, METADATA)
 
 
-def _change_policy(given: Mapping[str, str] | None, *, new_folders: bool) -> dict[str, str]:
+def _change_policy(given: Mapping[str, str] | None, *, new_folders: bool, catalog: bool) -> dict[str, str]:
     usual = ("LOG", "LOG") if new_folders else ("UPDATE_IN_DATABASE", "DEPRECATE_IN_DATABASE")
     update = (given or {}).get("UpdateBehavior") or usual[0]
     delete = (given or {}).get("DeleteBehavior") or usual[1]
@@ -116,6 +183,8 @@ def _change_policy(given: Mapping[str, str] | None, *, new_folders: bool) -> dic
             'The SchemaChangePolicy for "Crawl new folders only" Amazon S3 target can have only LOG DeleteBehavior '
             "value and LOG UpdateBehavior value."
         )
+    if catalog and delete != "LOG":
+        raise invalid("The SchemaChangePolicy of a crawler with catalog targets can have only the DeleteBehavior LOG.")
     return {"UpdateBehavior": update, "DeleteBehavior": delete}
 
 
@@ -149,6 +218,11 @@ def _check_configuration(document: Mapping[str, Any], allowed: Mapping[str, Any]
                 raise invalid(f"{place} must be a positive whole number.")
         elif value not in rule or isinstance(value, bool) != isinstance(rule[0], bool):
             raise invalid(f"{place} is '{value}', not {' or '.join(map(str, rule))}.")
+
+
+def wants_index(crawler: Mapping[str, Any]) -> bool:
+    """CreatePartitionIndex, which is true unless said (AWS docs, "Customizing crawler behavior")."""
+    return bool(configuration(crawler.get("Configuration")).get("CreatePartitionIndex", True))
 
 
 def policies(crawler: Mapping[str, Any]) -> tuple[Policies, Policy, int]:

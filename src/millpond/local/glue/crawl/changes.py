@@ -50,6 +50,7 @@ class Change:
     given: Mapping[str, Any]  # a TableInput, complete
     entry: Entry | None = None
     notes: tuple[str, ...] = ()
+    database: str = ""
 
 
 @dataclass(slots=True)
@@ -119,12 +120,14 @@ def _location(table: Mapping[str, Any]) -> str:
 
 def _change(before: Mapping[str, Any], given: dict[str, Any], entry: Entry, policies: Policies, now_ms: int) -> Change:
     name = given["Name"]
-    if policies.merge_columns and given["Parameters"].get("typeOfData") == "file":
+    if policies.merge_columns and given["Parameters"].get("typeOfData") == "file":  # "S3 only" (AWS docs)
         return _merge_columns(before, given, entry, now_ms)
-    if not _differs(before, given):
-        return Change("REFRESH", name, _refreshed(before, given), entry)
+    differs = _differs(before, given)
     if policies.update == "LOG":
-        return Change("KEEP", name, before, entry, ("its schema has changed; UpdateBehavior LOG leaves it",))
+        notes = ("its schema has changed; UpdateBehavior LOG leaves it",) if differs else ()
+        return Change("KEEP", name, before, entry, notes)
+    if not differs:
+        return Change("REFRESH", name, _refreshed(before, given), entry)
     return Change("UPDATE", name, given, entry)
 
 
@@ -184,12 +187,14 @@ def _merge_columns(before: Mapping[str, Any], given: dict[str, Any], entry: Entr
 
 
 def _merged_serde(before: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    wanted: dict[str, Any] = given["StorageDescriptor"]["SerdeInfo"]
-    old = ((before or {}).get("Parameters") or {}).get("paths")
-    if not old or "paths" not in (wanted.get("Parameters") or {}):
-        return wanted
-    paths = sorted({*old.split(","), *wanted["Parameters"]["paths"].split(",")})
-    return {**wanted, "Parameters": {**wanted["Parameters"], "paths": ",".join(paths)}}
+    """The SerDe as it is; of its parameters only those that the crawler sets move on (AWS docs)."""
+    kept = dict(before or {})
+    old = kept.get("Parameters") or {}
+    wanted: dict[str, str] = dict(given["StorageDescriptor"]["SerdeInfo"].get("Parameters") or {})
+    if "paths" in wanted and old.get("paths"):
+        wanted["paths"] = ",".join(sorted({*old["paths"].split(","), *wanted["paths"].split(",")}))
+    same = kept.get("SerializationLibrary") == given["StorageDescriptor"]["SerdeInfo"].get("SerializationLibrary")
+    return {**kept, "Parameters": {**old, **wanted}} if same else kept
 
 
 def _gone(table: Mapping[str, Any], policies: Policies, now_ms: int) -> Change:
@@ -218,11 +223,10 @@ def _deprecated(table: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Carries changes out in one database of the catalog."""
+    """Carries changes out in the catalog."""
 
     catalog: Catalog
     partitions: Partitions
-    database: str
     created_by: str
     policies: Policies
 
@@ -230,13 +234,13 @@ class Writer:
         """Write one change with its partitions and count it."""
         match change.action:
             case "ADD":
-                self.catalog.create(self.database, dict(change.given), self.created_by)
+                self.catalog.create(change.database, dict(change.given), self.created_by)
             case "UPDATE" | "DEPRECATE":
-                self.catalog.update(self.database, dict(change.given))
+                self.catalog.update(change.database, dict(change.given))
             case "REFRESH":
-                self.catalog.update(self.database, dict(change.given), archive=False)
+                self.catalog.update(change.database, dict(change.given), archive=False)
             case "DELETE":
-                self.catalog.delete(self.database, change.name)
+                self.catalog.delete(change.database, change.name)
         if change.action not in ("KEEP", "REFRESH"):
             tally.table(change.action, change.name)
         if change.entry is not None:
@@ -244,7 +248,7 @@ class Writer:
 
     def _partitions(self, change: Change, tally: Tally, now_ms: int) -> None:
         assert change.entry is not None
-        table = self.catalog.table(self.database, change.name)
+        table = self.catalog.table(change.database, change.name)
         before = {tuple(one["Values"]): one for one in self.partitions.every(table)}
         keys = len(table.get("PartitionKeys") or [])
         wanted = [one for one in change.entry.partitions if len(one["Values"]) == keys]
@@ -263,9 +267,12 @@ class Writer:
         if before is None:
             self.partitions.create(table, given)
             tally.partitions["ADD"] += 1
-        elif self.policies.update != "LOG" and not _same_partition(before, given):
-            self.partitions.update(table, before["Values"], given)
-            tally.partitions["UPDATE"] += 1
+        elif self.policies.update != "LOG" or self.policies.merge_columns or self.policies.inherit:
+            if self.policies.merge_columns and not self.policies.inherit:
+                given = _merged_partition(before, given)
+            if not _same_partition(before, given):
+                self.partitions.update(table, before["Values"], given)
+                tally.partitions["UPDATE"] += 1
 
     def _drop(self, table: dict[str, Any], gone: Sequence[dict[str, Any]], tally: Tally, now_ms: int) -> None:
         keys = len(table.get("PartitionKeys") or [])
@@ -283,6 +290,18 @@ class Writer:
 
 def _same_partition(before: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return all(before.get(member) == given.get(member) for member in ("StorageDescriptor", "Parameters"))
+
+
+def _merged_partition(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """MergeNewColumns "applies to tables and partitions" (AWS docs): no column is dropped or retyped."""
+    storage, wanted = before.get("StorageDescriptor") or {}, given["StorageDescriptor"]
+    known = {column["Name"].lower() for column in storage.get("Columns") or []}
+    new = [column for column in wanted["Columns"] if column["Name"] not in known]
+    merged = {**wanted, **{member: storage[member] for member in SCHEMA if member in storage}}
+    merged["Columns"] = [*(storage.get("Columns") or []), *new]
+    if new:
+        merged["SerdeInfo"] = _merged_serde(storage.get("SerdeInfo"), given)
+    return {**given, "StorageDescriptor": merged}
 
 
 def inherited(given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from millpond.local.glue.crawl.classify import Layout
@@ -70,12 +70,20 @@ class Crawl:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A TableInput with its PartitionInputs, where it came from and what is odd about it."""
+    """A TableInput with its PartitionInputs, where it came from and what is odd about it.
+
+    `why` says of a column, and `keys_why` of the partition keys, where they come from. `database` is set where it is
+    not the crawler's; `writes` are objects (bucket, key, content) that belong to the table.
+    """
 
     table: dict[str, Any]
     partitions: tuple[dict[str, Any], ...] = ()
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
+    keys_why: str = ""
+    database: str = ""
+    writes: tuple[tuple[str, str, bytes], ...] = ()
 
     @property
     def location(self) -> str:
@@ -180,7 +188,7 @@ def _storage(leaf: Leaf, columns: Columns, location: str, parameters: Mapping[st
     known = _format(leaf.layout)
     formats = {"InputFormat": known.reads, "OutputFormat": known.writes} if known else {}
     return {
-        "Columns": [{"Name": column.name, "Type": spell(column.type)} for column in columns],
+        "Columns": described(columns),
         "Location": location,
         **formats,
         "Compressed": leaf.layout.compression != "none",
@@ -191,6 +199,11 @@ def _storage(leaf: Leaf, columns: Columns, location: str, parameters: Mapping[st
         "Parameters": dict(parameters),
         "StoredAsSubDirectories": False,
     }
+
+
+def described(columns: Columns) -> list[dict[str, Any]]:
+    """Columns as the catalog writes them."""
+    return [{"Name": column.name, "Type": spell(column.type)} for column in columns]
 
 
 def _format(layout: Layout) -> Format | None:
