@@ -7,15 +7,15 @@ same run saves later marks without counting another run.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
-from awsglue._run import about
+from awsglue._run import about, warn
 
 ENABLED, PAUSED = "job-bookmark-enable", "job-bookmark-pause"
 KEPT = 200  # commits that can be rewound to
@@ -36,6 +36,7 @@ class Bookmark:
         if option == PAUSED and since and until:
             self.low, self.high = self._commit_of(since)["state"], self._commit_of(until)["state"]
         self.seen: dict[str, Any] = {}
+        self.committed = False
         self.before = self.saved["state"]
 
     def _read(self) -> dict[str, Any]:
@@ -56,9 +57,9 @@ class Bookmark:
         """Of a transformation_ctx: the marks to read after, and (paused with a range) those to read up to."""
         return self.low.get(context, {}), None if self.high is None else self.high.get(context, {})
 
-    def note(self, context: str, marks: dict[str, Any]) -> None:
-        """A source was read up to `marks`."""
-        self.seen[context] = marks
+    def note(self, context: str, marks: dict[str, Any], source: dict[str, Any] | None = None) -> None:
+        """A source was read up to `marks`. `source` says where it is, for people and dry runs; it decides nothing."""
+        self.seen[context] = marks | ({"source": source} if source else {})
 
     def commit(self, job: str) -> None:
         """Save what was noted. Raises BookmarkError when another run or a reset changed the bookmark meanwhile."""
@@ -93,7 +94,7 @@ class Bookmark:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.file)
-            self.saved = made
+            self.saved, self.committed = made, True
 
 
 _current: Bookmark | None = None
@@ -103,14 +104,22 @@ def begin() -> None:
     """job.init: from here on, sources with a transformation_ctx are tracked, when the job's option says so."""
     global _current
     given = about()["bookmark"]
-    if given.get("option") in (ENABLED, PAUSED):
+    if given.get("option") in (ENABLED, PAUSED) and _current is None:
         _current = Bookmark(given["option"], Path(given["file"]), about()["run_id"], given["from"], given["to"])
+        atexit.register(_warn_of_no_commit, _current)
+
+
+def _warn_of_no_commit(bookmark: Bookmark) -> None:
+    if bookmark.option == ENABLED and bookmark.seen and not bookmark.committed:
+        warn("the run ends without job.commit(): its bookmark stays where it was, the next run reads the same again")
 
 
 def tracking(context: str) -> Bookmark | None:
     """The bookmark, when this run has one, job.init was called and the source has a transformation_ctx."""
     if _current and not context:
-        print("warning: a source without transformation_ctx is read whole: no bookmark for it", file=sys.stderr)
+        warn("a source without transformation_ctx is read whole: no bookmark for it")
+    if _current is None and context and about()["bookmark"].get("option") in (ENABLED, PAUSED):
+        warn(f"bookmark {context}: read whole, because job.init() was not called before")
     return _current if context else None
 
 

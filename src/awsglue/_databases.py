@@ -10,6 +10,7 @@ Every error names place and reason, none shows the password. Times are UTC on al
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ class Database:
     ssl: bool = False  # refuse a connection without TLS (JDBC_ENFORCE_SSL)
     url: str = ""
     parameters: tuple[tuple[str, str], ...] = ()  # what the URL says behind ? or ;
+    connection: str = ""  # the Glue connection that it was found through
 
     def __str__(self) -> str:
         return f"{self.engine} at {self.place}, database {self.database}"
@@ -122,6 +124,15 @@ def parse_url(url: str, *, user: str = "", password: str = "", ssl: bool = False
     if not database.database and (named := database.parameter("databaseName") or database.parameter("database")):
         return replace(database, database=named)
     return database
+
+
+def credentials(secret: str) -> tuple[str, str]:
+    """User and password of a secret's text. ValueError when it is not a JSON object that has them."""
+    try:
+        found = json.loads(secret)
+        return str(found["username"]), str(found["password"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("is not a JSON object with username and password") from None
 
 
 def connect(database: Database, *, write: bool = False, **more: Any) -> Any:

@@ -199,7 +199,7 @@ class Postgres(Dialect):
                 ]
                 schema = pa.schema(fields)
                 yield schema, (_cast(batch, schema) for batch in reader)
-        except adbc_driver_manager.Error as error:
+        except (adbc_driver_manager.Error, OSError) as error:  # OSError: the stream breaks off
             raise database.error(error) from None
 
     def bucket(self, field: str, expression: str, count: int) -> str:

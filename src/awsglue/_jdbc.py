@@ -11,7 +11,6 @@ Limits: no Redshift. A parallel read is not one snapshot (nor is it on AWS).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from awsglue import _rows
 from awsglue._aws import client
 from awsglue._bookmark import tracking
-from awsglue._databases import Database, JdbcError, parse_url, session
+from awsglue._databases import Database, JdbcError, credentials, parse_url, session
 from awsglue._dialects import DIALECTS, Column, Dialect
 from awsglue._keys import Keys
 from awsglue._run import stage, warn
@@ -57,18 +56,15 @@ def of_connection(name: str, catalog_id: str | None = None) -> Database:
     if secret := given.get("SECRET_ID"):
         user, password = _secret(name, secret)
     enforce = given.get("JDBC_ENFORCE_SSL", "false").lower() == "true"
-    return _parsed(f"connection {name}: ", given["JDBC_CONNECTION_URL"], user, password, enforce)
+    found = _parsed(f"connection {name}: ", given["JDBC_CONNECTION_URL"], user, password, enforce)
+    return replace(found, connection=name)
 
 
 def _secret(name: str, secret: str) -> tuple[str, str]:
-    text = client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "")
     try:
-        found = json.loads(text)
-        return str(found["username"]), str(found["password"])
-    except (ValueError, KeyError, TypeError):
-        raise JdbcError(
-            f"connection {name}: the secret {secret} is not a JSON object with username and password"
-        ) from None
+        return credentials(client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", ""))
+    except ValueError as error:
+        raise JdbcError(f"connection {name}: the secret {secret} {error}") from None
 
 
 def _parsed(prefix: str, url: str, user: str, password: str, enforce: bool = False) -> Database:
@@ -167,7 +163,8 @@ def read(spark: SparkSession, database: Database, table: str, options: Mapping[s
     source = source_of(dialect, table, options)
     with session(database) as db:
         columns = dialect.describe(db, source.text)
-        where = Keys(db, dialect, source.text, options).conditions(context)
+        about = {"engine": database.engine, "place": database.place, "database": database.database}
+        where = Keys(db, dialect, source.text, options, about | {"connection": database.connection}).conditions(context)
     wanted = ", ".join(f"{one.expression} AS {dialect.quoted(one.name)}" for one in columns)
     queries = [f"SELECT {wanted} FROM {source.where(where, one)}" for one in _buckets(dialect, options, source)]
     target = stage("jdbc")

@@ -20,8 +20,16 @@ from awsglue._run import warn
 class Keys:
     """The keys of one source: `source` is a table or `(query) AS source`; `options` are the reader's."""
 
-    def __init__(self, db: Any, dialect: Dialect, source: str, options: Mapping[str, Any]) -> None:
-        self.db, self.dialect, self.source = db, dialect, source
+    def __init__(
+        self,
+        db: Any,
+        dialect: Dialect,
+        source: str,
+        options: Mapping[str, Any],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`about` says which database this is, for people and dry runs."""
+        self.db, self.dialect, self.source, self.about = db, dialect, source, dict(about or {})
         keys = options.get("jobBookmarkKeys") or options.get("jobBookmarksKeys") or []
         self.keys = [one.strip() for one in keys.split(",")] if isinstance(keys, str) else list(keys)
         self.order = str(
@@ -62,7 +70,8 @@ class Keys:
         if not bound:  # the table is empty, or the range that was asked for is
             return [*found, "1 = 0"]
         upto = f"({names}) {within} ({self._values(bound)})"
-        bookmark.note(context, {**bound, "count": self._count(upto)} if high is None else dict(bound))
+        about = self.about | {"table": self.source}
+        bookmark.note(context, {**bound, "count": self._count(upto)} if high is None else dict(bound), about)
         return [*found, upto]
 
     def _bound(self, low: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,3 +111,13 @@ class Keys:
         name = self.dialect.quoted(found[0][0])
         count, low, high = rows(self.db, f"SELECT count(*), min({name}), max({name}) FROM {self.source}")[0]
         return [found[0][0]] if not count or count == high - low + 1 else []
+
+
+def behind(db: Any, dialect: Dialect, marks: Mapping[str, Any]) -> int:
+    """The number of rows that the next run would read after these marks."""
+    names = ", ".join(dialect.quoted(key) for key in marks["keys"])
+    pairs = zip(marks["values"], marks["types"], strict=True)
+    values = ", ".join(dialect.literal(value, kind) for value, kind in pairs)
+    sign = ">" if marks["order"] == "asc" else "<"
+    query = f"SELECT count(*) FROM {marks['source']['table']} WHERE ({names}) {sign} ({values})"
+    return int(rows(db, query)[0][0])

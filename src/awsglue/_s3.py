@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from awsglue import _rows
 from awsglue._aws import folder
 from awsglue._bookmark import tracking
 from awsglue._run import about
-from awsglue._window import BAND_SECONDS, File, fresh
+from awsglue._window import BAND_MS, MOST, File, excluded, fresh, hidden
 
 READ = {"parquet": "parquet", "glueparquet": "parquet", "csv": "csv", "json": "json", "orc": "orc"}
 NOT_CARRIED = {
@@ -38,11 +37,7 @@ def listing(spark: SparkSession, prefix: str) -> list[File]:
     lines = jvm.millpond.spark.Driver.list(prefix, conf).split("\n")
     found = (line.split("\t", 2) for line in lines if line)
     files = [File(uri, int(modified)) for modified, _, uri in found]
-    return [one for one in files if not _hidden(one.uri[len(prefix) :])]
-
-
-def _hidden(rest: str) -> bool:
-    return any(part.startswith(("_", ".")) and "=" not in part for part in rest.split("/"))
+    return [one for one in files if not hidden(one.uri[len(prefix) :])]
 
 
 def select(spark: SparkSession, prefixes: list[str], options: Mapping[str, Any], context: str) -> list[str] | None:
@@ -52,20 +47,16 @@ def select(spark: SparkSession, prefixes: list[str], options: Mapping[str, Any],
     patterns = json.loads(exclusions) if isinstance(exclusions, str) else list(exclusions)
     if bookmark is None and not patterns:
         return None
-    files = [one for prefix in prefixes for one in listing(spark, prefix) if not _excluded(one.uri, patterns)]
+    files = [one for prefix in prefixes for one in listing(spark, prefix) if not excluded(one.uri, patterns)]
     if bookmark is None:
         return [one.uri for one in files]
     low, high = bookmark.marks(context)
     until = about()["started_ms"] if high is None else high.get("high", 0)
-    band = int(float(options.get("maxBand", BAND_SECONDS)) * 1000)
-    chosen, marks = fresh(files, low, until, band, int(options.get("maxFilesInBand", 1000)))
-    bookmark.note(context, marks)
+    band, most = int(options.get("maxBand", BAND_MS)), int(options.get("maxFilesInBand", MOST))
+    chosen, marks = fresh(files, low, until, band, most)
+    bookmark.note(context, marks, {"paths": prefixes, "exclusions": patterns, "band": band, "most": most})
     print(f"bookmark {context}: {len(chosen)} of {len(files)} files are new")
     return [one.uri for one in chosen]
-
-
-def _excluded(uri: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatch(uri, pattern) or fnmatch.fnmatch(uri, f"*/{pattern}") for pattern in patterns)
 
 
 # ---- reading

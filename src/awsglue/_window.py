@@ -6,11 +6,14 @@ it that were not seen then (S3 may list a file late). A rewritten file is read a
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BAND_SECONDS = 900
+BAND_MS = 900_000  # maxBand
+MOST = 1000  # maxFilesInBand
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class File:
 
 
 def fresh(
-    files: Iterable[File], low: Mapping[str, Any], until: int, band: int, most: int = 1000
+    files: Iterable[File], low: Mapping[str, Any], until: int, band: int, most: int = MOST
 ) -> tuple[list[File], dict[str, Any]]:
     """The files to read after the marks `low` and up to `until` (ms), and the marks to save.
 
@@ -46,3 +49,42 @@ def fresh(
         if in_band:
             late.append([one.uri, one.modified])
     return chosen, {"kind": "s3", "low": mark, "high": until, "band": late}
+
+
+def hidden(rest: str) -> bool:
+    """Whether a key below a prefix is one that Spark does not read: `_SUCCESS`, `.x`, and all in such folders."""
+    return any(part.startswith(("_", ".")) and "=" not in part for part in rest.split("/"))
+
+
+def excluded(uri: str, patterns: Iterable[str]) -> bool:
+    """Whether an object is left out by `exclusions`: globs as crawlers have them, over the whole URI or its end."""
+    return any(_glob(pattern).fullmatch(uri) for pattern in patterns)
+
+
+@functools.cache
+def _glob(pattern: str) -> re.Pattern[str]:
+    """AWS docs, "Include and exclude patterns": `*` stays in a folder, `**` does not; `?`, `[a-z]`, `[!a]`, `{a,b}`."""
+    made, depth, at = "", 0, 0
+    while at < len(pattern):
+        sign = pattern[at]
+        if pattern.startswith("**", at):
+            made, at = made + ".*", at + 1
+        elif sign == "*":
+            made += "[^/]*"
+        elif sign == "?":
+            made += "[^/]"
+        elif sign == "[" and (end := pattern.find("]", at + 2)) > 0:
+            inside = pattern[at + 1 : end].replace("\\", "\\\\")
+            made, at = made + "[" + ("^" + inside[1:] if inside[0] in "!^" else inside) + "]", end
+        elif sign == "{":
+            made, depth = made + "(?:", depth + 1
+        elif sign == "}" and depth:
+            made, depth = made + ")", depth - 1
+        elif sign == "," and depth:
+            made += "|"
+        else:
+            at += sign == "\\" and at + 1 < len(pattern)
+            made += re.escape(pattern[at])
+        at += 1
+    rooted = pattern.startswith(("s3:", "s3a:", "s3n:"))
+    return re.compile(made if rooted else f"(?:.*/)?{made}" if not pattern.startswith("**") else made, re.DOTALL)

@@ -6,10 +6,11 @@ import json
 import socket
 import sqlite3
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from glue_jobs import Workshop
+from glue_jobs import BOOKMARK, Workshop
 from mariadb_server import MariaDb, binaries, running
 
 from millpond import runtime
+from millpond.cli import run
 
 Aws = Callable[[str], Any]
 
@@ -338,3 +340,128 @@ def test_sqlite_both_ways(told: dict[str, Any]) -> None:
     count, at, back = told["lite back"]
     assert (count, at) == (3, "2024-01-01 10:00:00.500000") and back["ok"] == "boolean" and back["day"] == "date"
     assert "column id has a value that is not int64" in told["lite type"] and "lite.db: " in told["lite type"]
+
+
+# ---- bookmarks
+
+
+ORDERS = """
+source = glue.create_dynamic_frame.from_catalog(database="maria_jobs", table_name="shop_orders",
+    transformation_ctx="orders", additional_options={"jobBookmarkKeys": ["day", "id"]})
+files = glue.create_dynamic_frame.from_options("s3", {"paths": ["s3://relational/in/"]}, "json",
+    transformation_ctx="files")
+print("orders", sorted(row.id for row in source.toDF().collect()), "files", files.count())
+glue.write_dynamic_frame.from_options(source, "s3", connection_options={"path": "s3://relational/out/"}, format="json")
+if "--no-commit" not in sys.argv:
+    job.commit()
+"""
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_bookmarks_by_the_command_line(
+    aws: Aws, shop: Workshop, told: dict[str, Any], connected: MariaDb, endpoint: Any, capsys: Any
+) -> None:
+    def millpond(*words: str) -> str:
+        code = run(["bookmark", *words, "--data", str(endpoint.data)])
+        said = capsys.readouterr()
+        assert code == (3 if said.err else 0)
+        return str(said.out + said.err)
+
+    (endpoint.data / "endpoint.json").write_text(json.dumps({"pid": 0, "port": endpoint.port, "started": 0}))
+    shop.job("orders", ORDERS, DefaultArguments=BOOKMARK, ExecutionProperty={"MaxConcurrentRuns": 2})
+    assert "Continuation for job orders not found" in millpond("show", "orders")
+    connected.execute("INSERT INTO orders VALUES (7, '2024-01-01', 1), (3, '2024-01-02', 1)", database="shop")
+    shop.put("in/a.json", '{"a": 1}\n')
+    first = shop.run("orders")
+    assert "orders [3, 7] files 1" in shop.log(first["Id"])
+    assert "bookmarks need MaxConcurrentRuns 1" in shop.log(first["Id"]) + shop.log(first["Id"], "error")
+    assert f"up to day = 2024-01-02, id = 3 (asc)\nrewind to: {first['Id']}" in millpond("show", "orders")
+    assert "0 rows of `orders`" in millpond("dry-run", "orders")
+
+    connected.execute("INSERT INTO orders VALUES (4, '2024-01-02', 1), (1, '2024-01-03', 1)", database="shop")
+    shop.put("in/b c.json", '{"a": 2}\n')
+    said = millpond("dry-run", "orders")
+    assert "orders: 2 rows of `orders`" in said and "files: 1 files" in said and "/in/b c.json" in said
+    lost = shop.run("orders", Arguments={"--no-commit": "1"})
+    assert "ends without job.commit()" in shop.log(lost["Id"], "error")
+    assert "orders [1, 4] files 1" in shop.succeed("orders")
+    millpond("rewind", "orders", first["Id"])
+    assert "knows no source" in millpond("dry-run", "orders")  # the first run began with nothing
+    assert "orders [1, 3, 4, 7] files 2" in shop.succeed("orders")
+    millpond("reset", "orders")
+    assert "knows no source" in millpond("dry-run", "orders")
+    assert "orders [1, 3, 4, 7] files 2" in shop.succeed("orders")
+
+
+class Cut:
+    """A proxy before a database that cuts the connection after so many bytes of its answers."""
+
+    def __init__(self, port: int, after: int) -> None:
+        self.upstream, self.after, self.listener = port, after, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.upstream))
+            threading.Thread(target=self._pump, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, self.after), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, left: int | None) -> None:
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+                left = None if left is None else left - len(data)
+                if left is not None and left < 0:
+                    break
+        except OSError:
+            pass
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_database_that_goes_away_mid_read(
+    aws: Aws, shop: Workshop, told: dict[str, Any], connected: MariaDb, postgres: Any
+) -> None:
+    """A clear error, nothing visible, the bookmark unmoved; the next run reads all of it."""
+    postgres.server.execute(
+        postgres.name, "CREATE TABLE many AS SELECT g AS id, md5(g::text) AS ref FROM generate_series(1, 50000) g"
+    )
+    connected.execute("CREATE TABLE lots AS SELECT seq AS id, md5(seq) AS ref FROM seq_1_to_50000", database="shop")
+    for engine, server, table, database in (
+        ("postgresql", postgres, "many", postgres.name),
+        ("mysql", connected, "lots", "shop"),
+    ):
+        name, cut = f"cut-{engine}", Cut(server.port, 400_000)
+        url = f"jdbc:{engine}://127.0.0.1:{cut.port}/{database}"
+        connection(aws, name, url, USERNAME=server.user, PASSWORD=server.password)
+        shop.job(
+            name,
+            f"""
+            rows = glue.create_dynamic_frame.from_options("{engine}",
+                {{"useConnectionProperties": "true", "connectionName": "{name}", "dbtable": "{table}",
+                  "jobBookmarkKeys": ["id"]}}, transformation_ctx="rows")
+            print("rows", rows.count())
+            path = {{"path": "s3://relational/{name}/"}}
+            glue.write_dynamic_frame.from_options(rows, "s3", connection_options=path, format="parquet")
+            job.commit()
+            """,
+            DefaultArguments=BOOKMARK,
+        )
+        failed = shop.run(name)
+        assert failed["JobRunState"] == "FAILED" and f"JdbcError: 127.0.0.1:{cut.port}: " in failed["ErrorMessage"]
+        assert server.password not in failed["ErrorMessage"] + shop.log(failed["Id"], "error")
+        assert shop.keys(f"{name}/") == []
+        with pytest.raises(ClientError, match="EntityNotFoundException"):
+            aws("glue").get_job_bookmark(JobName=name)
+        cut.after = 1 << 40
+        assert "rows 50000" in shop.succeed(name)

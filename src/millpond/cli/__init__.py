@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graph": ("graphs:graph", "Draw a flow, as text or as a Mermaid diagram."),
     "sql": ("inspect:sql", "Query the lake with Athena SQL."),
     "tables": ("inspect:tables", "List the tables of the catalog."),
+    "bookmark": ("bookmarks:app", "Show, reset and rewind the bookmark of a Glue job."),
     "outbox": ("inspect:outbox", "Show what was published to SNS topics."),
     "build": ("stacks:build", "Write the template, the flows and the assets as files."),
     "plan": ("stacks:plan", "Show what a deployment would change."),

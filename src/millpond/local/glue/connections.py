@@ -8,12 +8,12 @@ Limits: no VPC (PhysicalConnectionRequirements are kept as a record), no OAuth, 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from awsglue._databases import credentials
 from millpond.local.glue.jdbc import JdbcError, JdbcTarget, parse_url, probe
 from millpond.local.glue.records import after, check_catalog, decode, encode, page
 from millpond.local.glue.tags import drop_tags, write_tags
@@ -168,11 +168,9 @@ class Connections:
             text = f"Connection {name}: the secret {secret} cannot be read: {why}"
             raise AwsError("EntityNotFoundException", text) from None
         try:
-            members = json.loads(text)
-            return str(members["username"]), str(members["password"])
-        except (ValueError, KeyError, TypeError):
-            text = f"Connection {name}: the secret {secret} is not a JSON object with username and password."
-            raise AwsError("InvalidInputException", text) from None
+            return credentials(text)
+        except ValueError as error:
+            raise AwsError("InvalidInputException", f"Connection {name}: the secret {secret} {error}.") from None
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
