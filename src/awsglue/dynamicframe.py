@@ -1,57 +1,68 @@
-"""DynamicFrame: rows with a schema, and the transforms that Glue scripts use on them. It wraps a Spark DataFrame.
+"""DynamicFrame: records that describe themselves, and the transforms that Glue scripts use on them.
 
-Limits: there are no choice types. Spark's readers decide one type a column, so ResolveChoice casts (`cast`, `project`,
-`match_catalog`) and has nothing to do for `make_cols` and `make_struct`. There are no error records: a value that does
-not fit becomes null, as Spark does it, so `errorsCount` is 0. `schema()` is Spark's schema.
+It wraps a Spark DataFrame, and as long as no field has several types it is one: toDF and fromDF cost nothing, and all
+transforms but `map` and `filter` are DataFrame operations. A field whose records disagree about its type is a choice
+(_choices.py); `resolveChoice` decides (_resolve.py). Functions that raise make error records (_records.py), which
+`errorsAsDynamicFrame` shows and `stageThreshold` and `totalThreshold` limit; `info` is kept with them.
 
-`info`, `stageThreshold` and `totalThreshold` close each transform and change nothing; a threshold that is not 0 raises.
+Limits, where AWS differs or does not say: a value that cannot be cast is null and no error record; a mapping whose
+source type is not the field's type casts what is there; a field that a record lacks is one that is null; a threshold is
+looked at when the frame is used (toDF, count, show, write), not while rows pass.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyspark import RDD
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
-from pyspark.sql.types import ArrayType, BooleanType, MapType, NullType, StructType
+from pyspark.sql import types as t
 
-from awsglue import _jdbc, _s3
-from awsglue._run import stage
+from awsglue import _choices, _jdbc, _paths, _records, _relations, _resolve, _s3, _unbox, gluetypes
+from awsglue._choices import tick
+from awsglue._records import ErrorThresholdExceeded, Record, Stage
 from awsglue._table import Table, glue_type
+from awsglue.gluetypes import NOTHING
 
 if TYPE_CHECKING:
     from awsglue.context import GlueContext
 
-Record = dict[str, Any]
+__all__ = [
+    "DynamicFrame",
+    "DynamicFrameCollection",
+    "DynamicFrameReader",
+    "DynamicFrameWriter",
+    "ErrorThresholdExceeded",
+    "ResolveOption",
+]
+
+Paths = str | Sequence[str]
 
 
-def tick(name: str) -> str:
-    """A top-level column whose name may have dots."""
-    return "`" + name.replace("`", "``") + "`"
+class ResolveOption:
+    """For toDF: `path`, what becomes of the choice there (`Project`, `Cast`, `KeepAsStruct`), and for the first two the
+    `target` type."""
 
+    def __init__(self, path: str, action: str, target: gluetypes.DataType | t.DataType | str | None = None) -> None:
+        self.path, self.action, self.target = path, action, target
 
-def at(frame: DataFrame, path: str) -> Column | None:
-    """The column of a path: a name as it is, or a way into structs; None when it is not there."""
-    path = path.strip("`")
-    if path in frame.columns:
-        return frame[tick(path)]
-    head, *rest = path.replace("`", "").split(".")
-    if head not in frame.columns:
-        return None
-    column, kind = frame[tick(head)], frame.schema[head].dataType
-    for part in rest:
-        if not isinstance(kind, StructType) or part not in kind.fieldNames():
-            return None
-        column, kind = column.getField(part), kind[part].dataType
-    return column
-
-
-def unthresholded(stageThreshold: int, totalThreshold: int) -> None:
-    if stageThreshold or totalThreshold:
-        raise NotImplementedError("error thresholds are not carried: this library makes no error records")
+    def spec(self) -> tuple[str, str]:
+        """The same for resolveChoice."""
+        actions = {"project": "project", "cast": "cast", "keepasstruct": "make_struct"}
+        verb = actions.get(self.action.lower())
+        if verb is None:
+            raise ValueError(f"ResolveOption: {self.action!r} is none of Project, Cast, KeepAsStruct")
+        if verb == "make_struct":
+            return self.path, verb
+        if self.target is None:
+            raise ValueError(f"ResolveOption {self.action} for {self.path} needs a target type")
+        named = self.target if isinstance(self.target, str) else self.target.typeName()
+        return self.path, f"{verb}:{named}"
 
 
 class DynamicFrame:
@@ -60,61 +71,138 @@ class DynamicFrame:
     def __init__(self, jdf: DataFrame, glue_ctx: GlueContext, name: str = "") -> None:
         if not isinstance(jdf, DataFrame):
             raise TypeError("make a DynamicFrame with DynamicFrame.fromDF(dataframe, glue_ctx, name)")
-        self._df, self.glue_ctx, self.name = jdf, glue_ctx, name
+        self._frame: DataFrame | None = jdf
+        self._untyped: tuple[RDD[Any], t.StructType] | None = None
+        self._stage = Stage()
+        self.glue_ctx, self.name = glue_ctx, name
 
     @classmethod
     def fromDF(cls, dataframe: DataFrame, glue_ctx: GlueContext, name: str) -> DynamicFrame:
+        """A DataFrame as a DynamicFrame."""
         return cls(dataframe, glue_ctx, name)
 
-    def toDF(self, options: Sequence[Any] | None = None) -> DataFrame:
-        """The DataFrame. `options` (ResolveOption) would resolve choices: there are none."""
-        return self._df
+    def toDF(self, options: Sequence[ResolveOption] | None = None) -> DataFrame:
+        """The DataFrame. A choice becomes what `options` say, or a struct with a field for each of its types."""
+        self._stage.check()
+        frame = _resolve.by_specs(self._df, (one.spec() for one in options)) if options else self._df
+        return _choices.plain_frame(frame)
 
-    def _new(self, frame: DataFrame, name: str = "") -> DynamicFrame:
-        return DynamicFrame(frame, self.glue_ctx, name or self.name)
+    @property
+    def _df(self) -> DataFrame:
+        """The frame in Spark, choices marked."""
+        if self._frame is None:
+            assert self._untyped is not None
+            records, hint = self._untyped
+            self._frame = _records.typed(self.glue_ctx.spark_session, records, hint)
+        return self._frame
+
+    def _records(self) -> tuple[RDD[Any], t.StructType]:
+        """The records as dicts, and the types that their fields have or had."""
+        if self._frame is None and self._untyped is not None:
+            return self._untyped
+        return _records.of_frame(self._df), self._df.schema
+
+    def _new(
+        self, frame: DataFrame, transform: str = "", stage: int = 0, total: int = 0, name: str = ""
+    ) -> DynamicFrame:
+        """The next frame: `stage` and `total` are its thresholds."""
+        made = DynamicFrame(frame, self.glue_ctx, name or self.name)
+        made._stage = Stage((self._stage,), None, stage, total, transform)
+        return made
 
     # ---- looking
 
     def count(self) -> int:
-        return int(self._df.count())
+        """The number of records."""
+        self._stage.check()
+        return int(self._df.count() if self._untyped is None else self._untyped[0].count())
 
-    def schema(self) -> StructType:
-        return self._df.schema
+    def schema(self) -> gluetypes.StructType:
+        """Glue's schema, with its choices."""
+        made = _choices.glue_type(self._df.schema)
+        assert isinstance(made, gluetypes.StructType)
+        return made
+
+    def with_frame_schema(self, schema: gluetypes.StructType) -> DynamicFrame:
+        """The same frame: its records have their types already, `schema` is not asked."""
+        return self
 
     def printSchema(self) -> None:
-        tree: str = self._df._jdf.schema().treeString()
-        print(re.sub(r" \(\w+ = \w+\)", "", tree).rstrip())
+        """Print the schema as a tree."""
+        print(_choices.tree(self._df.schema))
 
     def show(self, num_rows: int = 20) -> None:
-        """Print rows as JSON, one a line."""
-        for row in self._df.limit(num_rows).toJSON().collect():
-            print(row)
-
-    def errorsCount(self) -> int:
-        return 0
-
-    def stageErrorsCount(self) -> int:
-        return 0
-
-    def errorsAsDynamicFrame(self) -> DynamicFrame:
-        return self._new(_s3.empty(self._df.sparkSession), "errors")
-
-    def assertErrorThreshold(self) -> None:
-        """No errors, nothing to assert."""
+        """Print records as JSON, one a line."""
+        self._stage.check()
+        record = _records.decoder(self._df.schema)
+        for row in self._df.limit(num_rows).collect():
+            print(json.dumps(_present(record(row)), default=_text, ensure_ascii=False))
 
     def getNumPartitions(self) -> int:
+        """The number of partitions."""
         return int(self._df.rdd.getNumPartitions())
+
+    # ---- errors
+
+    def errorsCount(self) -> int:
+        """The error records of all steps up to here."""
+        return self._stage.total()
+
+    def stageErrorsCount(self) -> int:
+        """The error records of the step that made this frame."""
+        return self._stage.count()
+
+    def errorsAsDynamicFrame(self) -> DynamicFrame:
+        """The error records of all steps up to here: `error` with msg, stackTrace, callsite and dynamicRecord."""
+        failed = [one.failed() for one in self._stage.way() if one.failed]
+        spark = self.glue_ctx.spark_session
+        made = DynamicFrame(_s3.empty(spark), self.glue_ctx, "errors")
+        if failed:
+            made._frame, made._untyped = None, (functools.reduce(RDD.union, failed), t.StructType([]))
+        return made
+
+    def assertErrorThreshold(self) -> None:
+        """Raise ErrorThresholdExceeded when there are more errors than the thresholds of the steps up to here allow."""
+        self._stage.check()
 
     # ---- shape
 
-    def repartition(self, num_partitions: int, *_: Any, **__: Any) -> DynamicFrame:
-        return self._new(self._df.repartition(num_partitions))
+    def repartition(
+        self,
+        num_partitions: int,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        """The same records in so many partitions."""
+        return self._new(self._df.repartition(num_partitions), "repartition", stageThreshold, totalThreshold)
 
-    def coalesce(self, num_partitions: int, shuffle: bool = False, *_: Any, **__: Any) -> DynamicFrame:
-        return self._new(self._df.repartition(num_partitions) if shuffle else self._df.coalesce(num_partitions))
+    def coalesce(
+        self,
+        num_partitions: int,
+        shuffle: bool = False,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        """The same records in at most so many partitions; `shuffle` moves them to be even."""
+        frame = self._df.repartition(num_partitions) if shuffle else self._df.coalesce(num_partitions)
+        return self._new(frame, "coalesce", stageThreshold, totalThreshold)
 
-    def union(self, other_frame: DynamicFrame, *_: Any, **__: Any) -> DynamicFrame:
-        return self._new(self._df.unionByName(other_frame._df, allowMissingColumns=True))
+    def union(
+        self,
+        other_frame: DynamicFrame,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        """The records of both. A field that has different types in them is a choice."""
+        made = self._new(_records.union(self._df, other_frame._df), "union", stageThreshold, totalThreshold)
+        made._stage.parents = (self._stage, other_frame._stage)
+        return made
 
     def apply_mapping(
         self,
@@ -126,69 +214,54 @@ class DynamicFrame:
         totalThreshold: int = 0,
     ) -> DynamicFrame:
         """Mappings (source, source type, target, target type), or shorter; a source that is not there is left out."""
-        unthresholded(stageThreshold, totalThreshold)
         targets: dict[str, Any] = {}
         for mapping in mappings:
-            source, target, kind = _mapping(mapping)
-            column = self._at(source, case_sensitive)
-            if column is not None:
-                _put(
-                    targets,
-                    target.replace("`", "") if "`" not in target else target,
-                    column.cast(glue_type(kind)) if kind and not self._is(column, kind) else column,
-                )
-        return self._new(self._df.select(*(_nested(name, value) for name, value in targets.items())))
+            source, said, target, wanted = _mapping(mapping)
+            steps = _paths.find(self._df.schema, source, case_sensitive=case_sensitive)
+            if steps is not None:
+                _put(targets, target, _mapped(*_paths.value(self._df, steps), said, wanted))
+        frame = self._df.select(*(_nested(name, value) for name, value in targets.items()))
+        return self._new(frame, "apply_mapping", stageThreshold, totalThreshold)
 
-    def _is(self, column: Column, kind: str) -> bool:
-        """Whether a column already is what a mapping calls just `array`, `struct` or `map`: Glue Studio does."""
-        bare = kind.strip().lower()
-        return bare in {"array", "struct", "map"} and self._df.select(column).schema[0].dataType.typeName() == bare
-
-    def _at(self, path: str, case_sensitive: bool = True) -> Column | None:
-        found = at(self._df, path)
-        if found is None and not case_sensitive:
-            spelled = {name.lower(): name for name in self._df.columns}
-            head, _, rest = path.strip("`").partition(".")
-            if head.lower() in spelled:
-                found = at(self._df, ".".join(part for part in (spelled[head.lower()], rest) if part))
-        return found
+    def applyMapping(self, *args: Any, **kwargs: Any) -> DynamicFrame:
+        """apply_mapping by the name that it has in Scala."""
+        return self.apply_mapping(*args, **kwargs)
 
     def select_fields(
         self,
-        paths: str | Sequence[str],
+        paths: Paths,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
         """The fields of these paths; one that is not there is left out."""
-        unthresholded(stageThreshold, totalThreshold)
         targets: dict[str, Any] = {}
-        for path in [paths] if isinstance(paths, str) else paths:
-            column = at(self._df, path)
-            if column is not None:
-                _put(targets, f"`{path}`" if path in self._df.columns else path, column)
-        return self._new(self._df.select(*(_nested(name, value) for name, value in targets.items())))
+        for path in _listed(paths):
+            steps = _paths.find(self._df.schema, path)
+            if steps is not None:
+                column, _ = _paths.value(self._df, steps)
+                _put(targets, ".".join(tick(step) for step in steps if step != _paths.ELEMENTS), column)
+        frame = self._df.select(*(_nested(name, value) for name, value in targets.items()))
+        return self._new(frame, "select_fields", stageThreshold, totalThreshold)
 
     def drop_fields(
         self,
-        paths: str | Sequence[str],
+        paths: Paths,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
-        """All fields but these; a path may lead into structs."""
-        unthresholded(stageThreshold, totalThreshold)
+        """All fields but these; a path may lead into structs and through arrays."""
         frame = self._df
-        for path in [paths] if isinstance(paths, str) else paths:
-            plain = path.strip("`")
-            if plain in frame.columns:
-                frame = frame.drop(plain)
-            elif at(frame, path) is not None:
-                head, _, rest = plain.partition(".")
-                frame = frame.withColumn(head, frame[tick(head)].dropFields(rest))
-        return self._new(frame)
+        for path in _listed(paths):
+            steps = _paths.find(frame.schema, path)
+            if steps is not None and len(steps) == 1:
+                frame = frame.drop(steps[0])
+            elif steps is not None:
+                frame = _paths.edited(frame, steps, lambda *_: ())
+        return self._new(frame, "drop_fields", stageThreshold, totalThreshold)
 
     def rename_field(
         self,
@@ -199,24 +272,33 @@ class DynamicFrame:
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
-        """Rename a field in its place; a path into structs is moved to `newName`."""
-        unthresholded(stageThreshold, totalThreshold)
-        old, new = oldName.strip("`"), newName.strip("`")
-        if old in self._df.columns:
-            return self._new(self._df.withColumnRenamed(old, new))
-        column = at(self._df, oldName)
-        if column is None:
-            return self._new(self._df)
-        head, _, rest = old.partition(".")
-        parent, _, leaf = new.partition(".")
-        if parent == head and leaf:
-            struct = self._df[tick(head)].dropFields(rest).withField(leaf, column)
-            return self._new(self._df.withColumn(head, struct))
-        return self._new(self._df.withColumn(new, column)).drop_fields([old])
+        """Rename a field; in its place when `newName` has the same parents, else it moves to the path `newName`."""
+        frame, steps, target = self._df, _paths.find(self._df.schema, oldName), _paths.names(newName)
+        if steps is not None:
+            if target[:-1] == steps[:-1]:
+                frame = _paths.edited(frame, steps, lambda _, column, __: [(target[-1], column)])
+            else:
+                frame = self._moved(steps, target)
+        return self._new(frame, "rename_field", stageThreshold, totalThreshold)
+
+    def _moved(self, steps: list[str], target: list[str]) -> DataFrame:
+        """The frame with a field taken from one path to another."""
+        column, _ = _paths.value(self._df, steps)
+        carried = self._df.withColumn("\0moved", column)
+        frame = _paths.edited(carried, steps, lambda *_: ())
+        targets: dict[str, Any] = {}
+        for one in frame.schema.fields:
+            if one.name == target[0] and isinstance(one.dataType, t.StructType):
+                for inner in one.dataType.fields:
+                    _put(targets, f"{tick(one.name)}.{tick(inner.name)}", frame[tick(one.name)].getField(inner.name))
+            elif one.name != "\0moved":
+                targets[one.name] = frame[tick(one.name)]
+        _put(targets, ".".join(map(tick, target)), frame["\0moved"])
+        return frame.select(*(_nested(name, value) for name, value in targets.items()))
 
     def resolveChoice(
         self,
-        specs: Sequence[tuple[str, str]] | None = None,
+        specs: Sequence[Sequence[str]] | None = None,
         choice: str = "",
         database: str | None = None,
         table_name: str | None = None,
@@ -225,30 +307,44 @@ class DynamicFrame:
         stageThreshold: int = 0,
         totalThreshold: int = 0,
         catalog_id: str | None = None,
-        **_: Any,
+        **options: Any,
     ) -> DynamicFrame:
-        """`specs` of (path, action), or one `choice` for all.
+        """`specs` of (path, action), or one `choice` for all choices (`option` is its older name).
 
-        Actions: cast:type, project:type, make_cols, make_struct; a choice may also be match_catalog.
+        Actions: cast:type, project:type, make_cols, make_struct; a choice may also be match_catalog, with `database`
+        and `table_name`. ValueError for other actions, and for both or neither of the two.
         """
-        unthresholded(stageThreshold, totalThreshold)
+        choice = choice or str(options.pop("option", ""))
+        if options:
+            raise TypeError(f"resolveChoice got unexpected arguments {sorted(options)}")
         if bool(specs) == bool(choice):
             raise ValueError("resolveChoice takes either specs or choice")
         if choice.lower() == "match_catalog":
-            return self._new(_as_catalog(self._df, Table(database or "", table_name or "")))
-        frame = self._df
-        for path, action in specs or ():
-            frame = _resolved(frame, path, action)
-        if choice and not choice.lower().startswith(("make_cols", "make_struct", "cast:", "project:")):
-            raise ValueError(f"resolveChoice: unknown choice {choice!r}")
-        return self._new(frame)
+            if not database or not table_name:
+                raise ValueError("resolveChoice match_catalog needs database and table_name")
+            fields = Table(database, table_name).schema(partitions=True).fields
+            frame = _resolve.as_types(self._df, {one.name.lower(): one.dataType for one in fields})
+        else:
+            frame = _resolve.by_specs(self._df, specs) if specs else _resolve.by_choice(self._df, choice)
+        return self._new(frame, "resolveChoice", stageThreshold, totalThreshold)
 
     def unnest(
         self, transformation_ctx: str = "", info: str = "", stageThreshold: int = 0, totalThreshold: int = 0
     ) -> DynamicFrame:
         """Structs become columns `outer.inner`; arrays stay."""
-        unthresholded(stageThreshold, totalThreshold)
-        return self._new(flatten(self._df))
+        return self._new(_relations.unnested(self._df), "unnest", stageThreshold, totalThreshold)
+
+    def unnest_ddb_json(
+        self, transformation_ctx: str = "", info: str = "", stageThreshold: int = 0, totalThreshold: int = 0
+    ) -> DynamicFrame:
+        """The columns of a DynamoDB export's `Item`, with values in the place of DynamoDB's JSON."""
+        return self._new(_relations.unnested_items(self._df), "unnest_ddb_json", stageThreshold, totalThreshold)
+
+    def simplify_ddb_json(
+        self, transformation_ctx: str = "", info: str = "", stageThreshold: int = 0, totalThreshold: int = 0
+    ) -> DynamicFrame:
+        """Values in the place of DynamoDB's JSON."""
+        return self._new(_relations.simplified(self._df), "simplify_ddb_json", stageThreshold, totalThreshold)
 
     def unbox(
         self,
@@ -260,53 +356,98 @@ class DynamicFrame:
         totalThreshold: int = 0,
         **options: Any,
     ) -> DynamicFrame:
-        """Parse a string column; JSON only. `schema` (a Spark schema or DDL) saves looking at all values."""
-        unthresholded(stageThreshold, totalThreshold)
-        if format.lower() != "json":
-            raise NotImplementedError(f"unbox of {format} is not carried, json is")
-        column = at(self._df, path)
-        if column is None:
-            raise ValueError(f"unbox: no column {path}")
-        schema = options.get("schema")
-        if schema is None:
-            values = self._df.select(column.alias("v")).where("v IS NOT NULL").rdd.map(lambda row: row.v)
-            schema = self._df.sparkSession.read.json(values).schema
-        return self._new(self._df.withColumn(path, f.from_json(column, schema)))
+        """Parse a string field: json, csv. `withSchema` (a schema as JSON) saves looking at all values."""
+        steps = _paths.find(self._df.schema, path)
+        if steps is None:
+            raise ValueError(f"unbox: no field {path}")
+        frame, failed = _unbox.unboxed(self._df, steps, format, options, {"site": _site(), "info": info})
+        made = self._new(frame, "unbox", stageThreshold, totalThreshold)
+        made._stage.failed = failed
+        return made
 
     # ---- rows
 
     def filter(
         self,
-        f: Callable[[Record], bool],
+        f: Callable[[Record], Any],
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
-        """The rows for which `f(record)` is true; a record is read by `record["field"]`."""
-        unthresholded(stageThreshold, totalThreshold)
-        return self._new(self._df.where(_test(f)(_all(self._df))))
+        """The records for which `f(record)` is true; a record is read by `record["field"]`."""
+        if self._frame is None and self._untyped is not None:
+            records, hint = self._untyped
+            made = self._later(_records.results(records, lambda one: one if f(one) else None), hint)
+        else:
+            made = self._new(self._df.where(_records.holds(self._df, f)))
+        return self._failing(made, f, "filter", info, stageThreshold, totalThreshold)
 
     def map(
         self,
-        f: Callable[[Record], Record],
+        f: Callable[[Record], Any],
         preservesPartitioning: bool = False,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
-        """`f(record)` of each row. All results are looked at once to find the schema, so `f` may run twice a row."""
-        unthresholded(stageThreshold, totalThreshold)
-        rows = self._df.rdd.map(lambda row: f(record(row))).filter(lambda made: made is not None)
-        if not rows.take(1):
-            return self._new(_s3.empty(self._df.sparkSession))
-        return self._new(self._df.sparkSession.createDataFrame(rows, samplingRatio=1.0))
+        """`f(record)` of each record, typed when something needs the schema."""
+        records, hint = self._records()
+        made = self._later(_records.results(records, f), hint)
+        return self._failing(made, f, "map", info, stageThreshold, totalThreshold)
+
+    def mapPartitions(
+        self,
+        f: Callable[[Iterable[Record]], Iterable[Record]],
+        preservesPartitioning: bool = True,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        """`f(records)` of each partition gives its new records. What it raises ends the job."""
+        return self.mapPartitionsWithIndex(
+            lambda _, part: f(part), preservesPartitioning, "", info, stageThreshold, totalThreshold
+        )
+
+    def mapPartitionsWithIndex(
+        self,
+        f: Callable[[int, Iterable[Record]], Iterable[Record]],
+        preservesPartitioning: bool = False,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        """As mapPartitions, with the partition's number before the records."""
+        records, hint = self._records()
+        made = self._later(records.mapPartitionsWithIndex(f, preservesPartitioning), hint)
+        made._stage = Stage((self._stage,), None, stageThreshold, totalThreshold, "mapPartitions")
+        return made
+
+    def _later(self, records: RDD[Any], hint: t.StructType) -> DynamicFrame:
+        """A frame of records that get their types when they are needed."""
+        made = DynamicFrame(_s3.empty(self.glue_ctx.spark_session), self.glue_ctx, self.name)
+        made._frame, made._untyped = None, (records, hint)
+        return made
+
+    def _failing(
+        self, made: DynamicFrame, f: Callable[[Record], Any], transform: str, info: str, stage: int, total: int
+    ) -> DynamicFrame:
+        """`made` by a function that may raise: the error records are found when somebody asks for them."""
+        about = {"site": _site(), "info": info, "must": "record" if transform == "map" else ""}
+
+        def failed() -> RDD[Any]:
+            return _records.failures(self._records()[0], f, about)
+
+        made._stage = Stage((self._stage,), failed, stage, total, transform)
+        return made
 
     def join(
         self,
-        paths1: str | Sequence[str],
-        paths2: str | Sequence[str],
+        paths1: Paths,
+        paths2: Paths,
         frame2: DynamicFrame,
         transformation_ctx: str = "",
         info: str = "",
@@ -314,49 +455,48 @@ class DynamicFrame:
         totalThreshold: int = 0,
     ) -> DynamicFrame:
         """Inner equality join. All columns of both stay; one of frame2 whose name is taken gets a dot before it."""
-        unthresholded(stageThreshold, totalThreshold)
-        ones = [paths1] if isinstance(paths1, str) else list(paths1)
-        twos = [paths2] if isinstance(paths2, str) else list(paths2)
+        ones, twos = _listed(paths1), _listed(paths2)
         if len(ones) != len(twos) or not ones:
             raise ValueError("join: as many paths of the one frame as of the other")
         taken = {name.lower() for name in self._df.columns}
         new = {name: f".{name}" if name.lower() in taken else name for name in frame2._df.columns}
-        right = frame2._df.toDF(*new.values())
+        right = frame2._df.toDF(*new.values()) if new else frame2._df
         conditions = []
         for one, two in zip(ones, twos, strict=True):
-            head, _, rest = two.strip("`").partition(".")
-            renamed = (
-                right[tick(new[two])]
-                if two in new
-                else at(right, ".".join(p for p in (new.get(head, head), rest) if p))
-            )
-            left = at(self._df, one)
-            if left is None or renamed is None:
+            left, other = _paths.find(self._df.schema, one), _paths.find(frame2._df.schema, two)
+            if left is None or other is None:
                 raise ValueError(f"join: no field {one if left is None else two}")
-            conditions.append(left == renamed)
-        return self._new(self._df.join(right, functools.reduce(Column.__and__, conditions), "inner"))
+            keys = _paths.value(self._df, left), _paths.value(right, [new[other[0]], *other[1:]])
+            conditions.append(_comparable(*keys[0]) == _comparable(*keys[1]))
+        joined = self._df.join(right, functools.reduce(Column.__and__, conditions), "inner")
+        made = self._new(joined, "join", stageThreshold, totalThreshold)
+        made._stage.parents = (self._stage, frame2._stage)
+        return made
 
     def mergeDynamicFrame(
         self,
         stage_dynamic_frame: DynamicFrame,
         primary_keys: Sequence[str],
         transformation_ctx: str = "",
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] = NOTHING,
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
         """The staged records, and those of this frame whose keys are not staged."""
-        unthresholded(stageThreshold, totalThreshold)
         staged = stage_dynamic_frame._df
-        kept = self._df.join(staged.select(*primary_keys).distinct(), list(primary_keys), "left_anti")
-        return self._new(kept.unionByName(staged, allowMissingColumns=True))
+        keys = [tick(key.strip("`")) for key in primary_keys]
+        same = functools.reduce(Column.__and__, [self._df[key].eqNullSafe(staged[key]) for key in keys])
+        kept = self._df.join(staged.select(*keys), same, "left_anti")
+        made = self._new(_records.union(kept, staged), "mergeDynamicFrame", stageThreshold, totalThreshold)
+        made._stage.parents = (self._stage, stage_dynamic_frame._stage)
+        return made
 
     def split_fields(
         self,
-        paths: Sequence[str],
-        name1: str = "",
-        name2: str = "",
+        paths: Paths,
+        name1: str,
+        name2: str,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
@@ -370,57 +510,68 @@ class DynamicFrame:
     def split_rows(
         self,
         comparison_dict: Mapping[str, Mapping[str, Any]],
-        name1: str = "",
-        name2: str = "",
+        name1: str,
+        name2: str,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrameCollection:
         """Two frames: rows for which all comparisons ({"age": {">": 10}}) hold, and the others."""
-        unthresholded(stageThreshold, totalThreshold)
-        condition = functools.reduce(Column.__and__, list(_comparisons(self._df, comparison_dict)))
-        holds = f.coalesce(condition, f.lit(False))
+        conditions = list(_comparisons(self._df, comparison_dict))
+        kept = f.coalesce(functools.reduce(Column.__and__, conditions, f.lit(True)), f.lit(False))
         one, two = name1 or f"{self.name}1", name2 or f"{self.name}2"
-        frames = {one: self._new(self._df.where(holds)), two: self._new(self._df.where(~holds))}
+        frames = {
+            name: self._new(self._df.where(test), "split_rows", stageThreshold, totalThreshold, name)
+            for name, test in ((one, kept), (two, ~kept))
+        }
         return DynamicFrameCollection(frames, self.glue_ctx)
 
     def relationalize(
         self,
         root_table_name: str,
-        staging_path: str = "",
-        options: Mapping[str, Any] | None = None,
+        staging_path: str | None = None,
+        options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrameCollection:
         """Flat frames: structs become `outer.inner`, each array a frame of its own (id, index, val...) that the number
-        in its place points to."""
-        unthresholded(stageThreshold, totalThreshold)
-        if options:
-            raise NotImplementedError(f"relationalize options {list(options)} are not carried")
-        frames = {name: self._new(frame, name) for name, frame in _relations(root_table_name, self._df)}
+        in its place points to. They are staged in the run's own folder; `staging_path` is not written to."""
+        frames = {
+            name: self._new(frame, "relationalize", stageThreshold, totalThreshold, name)
+            for name, frame in _relations.relations(root_table_name, self._df)
+        }
         return DynamicFrameCollection(frames, self.glue_ctx)
 
     def spigot(
-        self, path: str, options: Mapping[str, Any] | None = None, transformation_ctx: str = "", *_: Any, **__: Any
+        self,
+        path: str,
+        options: Mapping[str, Any] = NOTHING,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
     ) -> DynamicFrame:
-        """Write some rows as JSON below `path`: `topk` of them, each with probability `prob`."""
+        """Write some records as JSON below `path`: the first `topk`, each picked with probability `prob`."""
         given = dict(options or {})
-        rows = self._df.sample(float(given["prob"])) if "prob" in given else self._df
+        rows = self.toDF()
+        rows = rows.sample(float(given["prob"])) if "prob" in given else rows
         rows = rows.limit(int(given["topk"])) if int(given.get("topk", -1)) >= 0 else rows
-        rows.write.mode("append").json(path)
-        return self
+        if rows.columns:
+            rows.write.mode("append").option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").json(path)
+        return self._new(self._df, "spigot", stageThreshold, totalThreshold)
 
     def write(
         self,
         connection_type: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] = NOTHING,
         format: str | None = None,
-        format_options: Mapping[str, Any] | None = None,
+        format_options: Mapping[str, Any] = NOTHING,
         accumulator_size: int = 0,
     ) -> DynamicFrame:
+        """Write the records through a sink of the context."""
         return self.glue_ctx.write_dynamic_frame_from_options(
             self, connection_type, dict(connection_options or {}), format, dict(format_options or {})
         )
@@ -432,13 +583,20 @@ class DynamicFrameCollection:
     def __init__(self, dynamic_frames: Mapping[str, DynamicFrame], glue_ctx: GlueContext) -> None:
         self._frames, self.glue_ctx = dict(dynamic_frames), glue_ctx
 
-    def keys(self) -> list[str]:
-        return list(self._frames)
+    def keys(self) -> Any:
+        """The names."""
+        return self._frames.keys()
 
-    def values(self) -> list[DynamicFrame]:
-        return list(self._frames.values())
+    def values(self) -> Any:
+        """The frames."""
+        return self._frames.values()
+
+    def items(self) -> Any:
+        """Names and frames."""
+        return self._frames.items()
 
     def select(self, key: str, transformation_ctx: str = "") -> DynamicFrame:
+        """The frame of a name. KeyError, with the names that there are, when it is not there."""
         if key not in self._frames:
             raise KeyError(f"no frame {key!r}; there are {', '.join(self._frames)}")
         return self._frames[key]
@@ -446,18 +604,23 @@ class DynamicFrameCollection:
     def __getitem__(self, key: str) -> DynamicFrame:
         return self.select(key)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frames)
+
     def __len__(self) -> int:
         return len(self._frames)
 
     def map(self, callable: Callable[..., DynamicFrame], transformation_ctx: str = "") -> DynamicFrameCollection:
+        """`callable(frame, transformation_ctx)` of each frame, under its name."""
         frames = {name: callable(frame, f"{transformation_ctx}{name}") for name, frame in self._frames.items()}
         return DynamicFrameCollection(frames, self.glue_ctx)
 
     def flatmap(self, f: Callable[..., DynamicFrameCollection], transformation_ctx: str = "") -> DynamicFrameCollection:
+        """`f(frame, transformation_ctx)` of each frame gives a collection; all of them in one, `<name>_<name>`."""
         frames: dict[str, DynamicFrame] = {}
         for name, frame in self._frames.items():
             made = f(frame, f"{transformation_ctx}{name}")
-            frames |= {f"{name}_{key}": made[key] for key in made.keys()}  # noqa: SIM118
+            frames |= {f"{name}_{key}": made[key] for key in made}
         return DynamicFrameCollection(frames, self.glue_ctx)
 
 
@@ -471,13 +634,52 @@ class DynamicFrameReader:
         self._glue_context = glue_context
 
     def from_rdd(self, data: Any, name: str, schema: Any = None, sampleRatio: float | None = None) -> DynamicFrame:
+        """Records from an RDD."""
         return self._glue_context.create_dynamic_frame_from_rdd(data, name, schema, sampleRatio)
 
-    def from_options(self, *args: Any, **kwargs: Any) -> DynamicFrame:
-        return self._glue_context.create_dynamic_frame_from_options(*args, **kwargs)
+    def from_options(
+        self,
+        connection_type: str,
+        connection_options: Mapping[str, Any] = NOTHING,
+        format: str | None = None,
+        format_options: Mapping[str, Any] = NOTHING,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """Records from a connection: see GlueContext.create_dynamic_frame_from_options."""
+        return self._glue_context.create_dynamic_frame_from_options(
+            connection_type,
+            connection_options,
+            format,
+            format_options,
+            transformation_ctx,
+            push_down_predicate,
+            **kwargs,
+        )
 
-    def from_catalog(self, *args: Any, **kwargs: Any) -> DynamicFrame:
-        return self._glue_context.create_dynamic_frame_from_catalog(*args, **_database(kwargs))
+    def from_catalog(
+        self,
+        database: str | None = None,
+        table_name: str | None = None,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        additional_options: Mapping[str, Any] = NOTHING,
+        catalog_id: str | None = None,
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """Records of a table in the Data Catalog; `name_space` is the older name of `database`."""
+        return self._glue_context.create_dynamic_frame_from_catalog(
+            _database(database, kwargs),
+            _named(table_name, "table_name"),
+            redshift_tmp_dir,
+            transformation_ctx,
+            push_down_predicate,
+            additional_options,
+            catalog_id,
+            **kwargs,
+        )
 
 
 class DynamicFrameWriter:
@@ -486,60 +688,133 @@ class DynamicFrameWriter:
     def __init__(self, glue_context: GlueContext) -> None:
         self._glue_context = glue_context
 
-    def from_options(self, *args: Any, **kwargs: Any) -> DynamicFrame:
-        return self._glue_context.write_dynamic_frame_from_options(*args, **kwargs)
+    def from_options(
+        self,
+        frame: DynamicFrame,
+        connection_type: str,
+        connection_options: Mapping[str, Any] = NOTHING,
+        format: str | None = None,
+        format_options: Mapping[str, Any] = NOTHING,
+        transformation_ctx: str = "",
+    ) -> DynamicFrame:
+        """Write to a connection: see GlueContext.write_dynamic_frame_from_options."""
+        return self._glue_context.write_dynamic_frame_from_options(
+            frame, connection_type, connection_options, format, format_options, transformation_ctx
+        )
 
-    def from_catalog(self, *args: Any, **kwargs: Any) -> DynamicFrame:
-        return self._glue_context.write_dynamic_frame_from_catalog(*args, **_database(kwargs))
+    def from_catalog(
+        self,
+        frame: DynamicFrame,
+        database: str | None = None,
+        table_name: str | None = None,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        additional_options: Mapping[str, Any] = NOTHING,
+        catalog_id: str | None = None,
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """Write to a table of the Data Catalog; `name_space` is the older name of `database`."""
+        return self._glue_context.write_dynamic_frame_from_catalog(
+            frame,
+            _database(database, kwargs),
+            _named(table_name, "table_name"),
+            redshift_tmp_dir,
+            transformation_ctx,
+            additional_options,
+            catalog_id,
+            **kwargs,
+        )
 
-    def from_jdbc_conf(self, *args: Any, **kwargs: Any) -> DynamicFrame:
-        return self._glue_context.write_dynamic_frame_from_jdbc_conf(*args, **kwargs)
+    def from_jdbc_conf(
+        self,
+        frame: DynamicFrame,
+        catalog_connection: str,
+        connection_options: Mapping[str, Any] = NOTHING,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        catalog_id: str | None = None,
+    ) -> DynamicFrame:
+        """Write to the database behind a Glue connection."""
+        return self._glue_context.write_dynamic_frame_from_jdbc_conf(
+            frame, catalog_connection, connection_options, redshift_tmp_dir, transformation_ctx, catalog_id
+        )
 
 
-def _database(given: dict[str, Any]) -> dict[str, Any]:
+def _database(given: str | None, more: dict[str, Any]) -> str:
     """`name_space` is the older name of `database`."""
-    if "name_space" in given:
-        given.setdefault("database", given.pop("name_space"))
+    older = more.pop("name_space", None)
+    return _named(given if given is not None else older, "database")
+
+
+def _named(given: str | None, what: str) -> str:
+    if not given:
+        raise ValueError(f"{what} is missing")
     return given
 
 
 # ---- pieces
 
 
-def record(row: Any) -> Record:
-    """A row as what user functions get: a dict, structs too."""
-    made: Record = row.asDict(recursive=True)
-    return made
+def _listed(paths: Paths) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
-def _all(frame: DataFrame) -> Column:
-    return f.struct(*(frame[tick(name)] for name in frame.columns))
+def _site() -> str:
+    """File and line of the script that called a transform."""
+    for frame in inspect.stack()[2:]:
+        if not frame.filename.replace("\\", "/").rpartition("/")[0].endswith(("/awsglue", "/awsglue/transforms")):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
 
 
-def _test(holds: Callable[[Record], bool]) -> Any:
-    return f.udf(lambda row: bool(holds(record(row))), BooleanType())
+def _present(value: Any) -> Any:
+    """Without the fields that are null, which a record does not have."""
+    if isinstance(value, dict):
+        return {key: _present(one) for key, one in value.items() if one is not None}
+    return [_present(one) for one in value] if isinstance(value, list) else value
 
 
-def _mapping(given: Any) -> tuple[str, str, str]:
-    """Source, target, target type ("" keeps the type)."""
+def _text(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return list(value)
+    return float(value) if type(value).__name__ == "Decimal" else str(value)
+
+
+def _mapping(given: Any) -> tuple[str, str, str, str]:
+    """Source, its type, target, target type ("" keeps the type)."""
     if isinstance(given, str):
-        return given, given, ""
+        return given, "", given, ""
     match list(given):
-        case [source, _, target, kind]:
-            return source, target, kind
+        case [source, said, target, kind]:
+            return source, said or "", target, kind or ""
         case [source, target, kind]:
-            return source, target, kind
+            return source, "", target, kind
         case [source, target]:
-            return source, target, ""
+            return source, "", target, ""
     raise ValueError(f"a mapping is (source, source type, target, target type), not {given!r}")
+
+
+BARE = ("array", "struct", "map", "object", "choice", "null", "void", "")
+
+
+def _mapped(column: Column, kind: t.DataType, said: str, wanted: str) -> Column:
+    """A field as a mapping wants it: of a choice the values of the type that it names, when there are such."""
+    if _choices.is_choice(kind):
+        known = _choices.alternatives(kind)
+        name = _choices.name_of(t._parse_datatype_string(glue_type(said))) if said.lower() not in BARE else said
+        if name in known:
+            column, kind = column.getField(_choices.MARK + name), known[name]
+    bare = wanted.strip().lower()
+    if bare in BARE:
+        same = bare in ("choice", "null", "void", "") or kind.typeName() == bare.replace("object", "struct")
+        return column if same else f.lit(None)
+    target = glue_type(wanted)
+    return column if kind.simpleString() == target.lower() else _choices.cast(column, kind, target)
 
 
 def _put(targets: dict[str, Any], path: str, column: Column) -> None:
     """Remember a target; `a.b` goes into a struct, `` `a.b` `` is one name."""
-    if path.startswith("`") and path.endswith("`"):
-        targets[path.strip("`")] = column
-        return
-    head, *rest = path.split(".")
+    head, *rest = _paths.names(path)
     for part in rest:
         inner = targets.setdefault(head, {})
         if not isinstance(inner, dict):
@@ -555,53 +830,19 @@ def _nested(name: str, value: Any) -> Column:
     return column
 
 
-def _resolved(frame: DataFrame, path: str, action: str) -> DataFrame:
-    column = at(frame, path)
-    kind, _, wanted = action.partition(":")
-    if kind not in ("cast", "project", "make_cols", "make_struct"):
-        raise ValueError(f"resolveChoice: unknown action {action!r}")
-    if column is None or kind.startswith("make"):
-        return frame
-    made, plain = column.cast(glue_type(wanted)), path.strip("`")
-    if plain in frame.columns:
-        return frame.withColumn(plain, made)
-    head, _, rest = plain.partition(".")
-    return frame.withColumn(head, frame[tick(head)].withField(rest, made))
-
-
-def _as_catalog(frame: DataFrame, table: Table) -> DataFrame:
-    kinds = {one.name.lower(): one.dataType for one in table.schema(partitions=True)}
-    return frame.select(
-        *(
-            frame[tick(name)].cast(kinds[name.lower()]).alias(name) if name.lower() in kinds else frame[tick(name)]
-            for name in frame.columns
-        )
-    )
+def _comparable(column: Column, kind: t.DataType) -> Column:
+    """A choice is compared as text."""
+    return _choices.cast(column, kind, "string") if _choices.is_choice(kind) else column
 
 
 def drop_nulls(frame: DataFrame) -> DataFrame:
     """Without the fields whose type is null: those that have no value anywhere."""
-    void = [one.name for one in frame.schema if isinstance(one.dataType, NullType)]
+    void = [one.name for one in frame.schema.fields if isinstance(one.dataType, t.NullType)]
     rest = [name for name in frame.columns if name not in void]
     if rest:
         seen = frame.agg(*(f.max(frame[tick(name)].isNotNull()).alias(str(n)) for n, name in enumerate(rest))).first()
         void += [name for n, name in enumerate(rest) if seen is not None and not seen[n]]
     return frame.drop(*void)
-
-
-def flatten(frame: DataFrame) -> DataFrame:
-    """Structs as columns `outer.inner`, all the way down."""
-
-    def leaves(name: str, column: Column, kind: Any) -> Iterator[Column]:
-        if isinstance(kind, StructType):
-            for inner in kind:
-                yield from leaves(f"{name}.{inner.name}", column.getField(inner.name), inner.dataType)
-        else:
-            yield column.alias(name)
-
-    return frame.select(
-        *(leaf for one in frame.schema for leaf in leaves(one.name, frame[tick(one.name)], one.dataType))
-    )
 
 
 COMPARED: Mapping[str, Callable[[Column, Any], Column]] = {
@@ -617,43 +858,17 @@ COMPARED: Mapping[str, Callable[[Column, Any], Column]] = {
 
 def _comparisons(frame: DataFrame, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
     for path, rules in wanted.items():
-        column = at(frame, path)
-        if column is None:
+        steps = _paths.find(frame.schema, path)
+        if steps is None:
             raise ValueError(f"split_rows: no field {path}")
+        column, kind = _paths.value(frame, steps)
         for sign, value in rules.items():
-            yield COMPARED[sign](column, value)
-
-
-def _relations(name: str, frame: DataFrame) -> Iterator[tuple[str, DataFrame]]:
-    """The flat frame, and one for each array in it, and so on. The numbers are made once: rows go through a file."""
-    flat = flatten(frame)
-    arrays = [one.name for one in flat.schema if isinstance(one.dataType, (ArrayType, MapType))]
-    if not arrays:
-        yield name, flat
-        return
-    numbered = flat
-    for array in arrays:
-        number = f.when(f.size(flat[tick(array)]) > 0, f.monotonically_increasing_id() + 1)
-        numbered = numbered.withColumn(f"{array}\0", number)
-    place = f"file://{stage('relations')}/rows"
-    columns = [f"c{n}" for n in range(len(numbered.columns))]
-    numbered.toDF(*columns).write.parquet(place)
-    kept = frame.sparkSession.read.parquet(place).toDF(*numbered.columns)
-    roots = [kept[tick(f"{c}\0")].alias(c) if c in arrays else kept[tick(c)] for c in flat.columns]
-    yield name, kept.select(*roots)
-    for array in arrays:
-        number, values = kept[tick(f"{array}\0")].alias("id"), kept[tick(array)]
-        is_map = isinstance(flat.schema[array].dataType, MapType)
-        exploded = kept.where(number.isNotNull()).select(number, f.posexplode(values))
-        child = exploded.toDF("id", "index", "key", "value") if is_map else exploded.toDF("id", "index", "val")
-        child = child.withColumn("id", child["id"].cast("bigint"))
-        deeper = dict(_relations(f"{name}_{array}", _dotted(child, array)))
-        yield from deeper.items()
-
-
-def _dotted(child: DataFrame, array: str) -> DataFrame:
-    """Values are called `<array>.val`, as AWS calls them."""
-    return child.toDF(*(c if c in ("id", "index") else f"{array}.{c}" for c in child.columns))
+            if sign not in COMPARED:
+                raise ValueError(f"split_rows: {sign!r} is none of {' '.join(COMPARED)}")
+            if _choices.is_choice(kind):
+                yield COMPARED[sign](_choices.cast(column, kind, _choices.infer(value)), value)
+            else:
+                yield COMPARED[sign](column, value)
 
 
 def write_jdbc(frame: DynamicFrame, database: _jdbc.Database, options: Mapping[str, Any]) -> DynamicFrame:
@@ -662,6 +877,6 @@ def write_jdbc(frame: DynamicFrame, database: _jdbc.Database, options: Mapping[s
         raise NotImplementedError(f"connection_options {refused} belong to Redshift, which is not carried")
     if "dbtable" not in options:
         raise ValueError("connection_options lack dbtable")
-    if frame._df.columns:
-        _jdbc.write(frame._df, database, options["dbtable"], options)
+    if frame.toDF().columns:
+        _jdbc.write(frame.toDF(), database, options["dbtable"], options)
     return frame

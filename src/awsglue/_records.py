@@ -1,0 +1,203 @@
+"""Python functions over records (Map, Filter), what they raise, and records that bring their own types with them.
+
+A record is a dict. A function that raises makes an error record of it, and the run goes on (AWS docs, "DynamicFrame
+class", errors). Records are typed when something needs a schema: all are looked at once, and a field with values of
+several types is a choice. They are kept on disk meanwhile, so that a function runs once for a record; looking at the
+error records runs it again, with the records that went in.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark import RDD, StorageLevel
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql import types as t
+
+from awsglue import _choices
+
+Record = dict[str, Any]
+
+
+class ErrorThresholdExceeded(Exception):
+    """Transforms made more error records than their thresholds allow."""
+
+
+def decoder(schema: t.StructType) -> Callable[[Any], Record]:
+    """What makes a record of a row."""
+    if not _choices.has_choice(schema):
+        return _dict
+    return lambda row: _choices.decode(row, schema)
+
+
+def _dict(row: Any) -> Record:
+    made: Record = row.asDict(recursive=True)
+    return made
+
+
+def of_frame(frame: DataFrame) -> RDD[Any]:
+    """A frame's records."""
+    return frame.rdd.map(decoder(frame.schema))
+
+
+def all_fields(frame: DataFrame) -> Column:
+    return f.struct(*(frame[_choices.tick(name)] for name in frame.columns))
+
+
+def holds(frame: DataFrame, test: Callable[[Record], Any]) -> Column:
+    """Whether `test` is true for a record; a record for which it raises is an error record and not kept."""
+    record = decoder(frame.schema)
+
+    def verdict(row: Any) -> bool:
+        try:
+            return bool(test(record(row)))
+        except Exception:
+            return False
+
+    return f.udf(verdict, t.BooleanType())(all_fields(frame))
+
+
+def results(records: RDD[Any], function: Callable[[Record], Any]) -> RDD[Any]:
+    """What `function` makes of the records, without those for which it raises or gives None."""
+
+    def run(part: Iterable[Record]) -> Iterator[Record]:
+        for one in part:
+            try:
+                made = function(one)
+            except Exception:
+                continue
+            if isinstance(made, Row):
+                made = made.asDict(recursive=True)
+            if isinstance(made, Mapping):
+                yield dict(made)
+
+    return records.mapPartitions(run)
+
+
+def failures(records: RDD[Any], function: Callable[[Record], Any], about: Mapping[str, str]) -> RDD[Any]:
+    """An error record for each record for which `function` raises or gives no record where it must."""
+    must = about.get("must") == "record"
+
+    def run(part: Iterable[Record]) -> Iterator[Record]:
+        for one in part:
+            before = dict(one)
+            try:
+                made = function(one)
+            except Exception as error:
+                yield error_record(str(error) or type(error).__name__, traceback.format_exc(), before, about)
+            else:
+                if must and made is not None and not isinstance(made, (Mapping, Row)):
+                    yield error_record(f"a record is a dict, not {made!r:.200}", "", before, about)
+
+    return records.mapPartitions(run)
+
+
+def error_record(message: str, trace: str, record: Any, about: Mapping[str, str]) -> Record:
+    """What errorsAsDynamicFrame has for one error."""
+    site = {"site": about.get("site", ""), "info": about.get("info", "")}
+    return {"error": {"msg": message, "stackTrace": trace, "callsite": site, "dynamicRecord": record}}
+
+
+def typed(spark: SparkSession, records: RDD[Any], hint: t.StructType | None = None) -> DataFrame:
+    """Records as a frame. `hint` has the types that fields had before a function."""
+
+    def kinds(part: Iterable[Record]) -> Iterator[t.DataType]:
+        yield _choices.together(_choices.infer(one, hint) for one in part)
+
+    kept = records.persist(StorageLevel.DISK_ONLY)
+    schema = _choices.together(kept.mapPartitions(kinds).collect())
+    if not isinstance(schema, t.StructType):
+        return spark.createDataFrame([], t.StructType([]))
+    return spark.createDataFrame(kept.map(lambda one: _choices.encode(one, schema)), schema, verifySchema=False)
+
+
+def union(one: DataFrame, two: DataFrame) -> DataFrame:
+    """All rows of both; a field that has different types in them is a choice."""
+    if one.schema == two.schema or not one.columns or not two.columns:
+        return one.unionByName(two, allowMissingColumns=True)
+    merged = _choices.merge(_nullable(one.schema), _nullable(two.schema))
+    assert isinstance(merged, t.StructType)
+    return conformed(one, merged).unionByName(conformed(two, merged))
+
+
+def _nullable(schema: t.StructType) -> t.StructType:
+    return t.StructType([t.StructField(each.name, _loose(each.dataType)) for each in schema.fields])
+
+
+def _loose(kind: t.DataType) -> t.DataType:
+    match kind:
+        case t.StructType():
+            return _nullable(kind)
+        case t.ArrayType():
+            return t.ArrayType(_loose(kind.elementType))
+        case t.MapType():
+            return t.MapType(kind.keyType, _loose(kind.valueType))
+    return kind
+
+
+def conformed(frame: DataFrame, schema: t.StructType) -> DataFrame:
+    """A frame in a schema that `merge` made of its own."""
+    known = {each.name: _loose(each.dataType) for each in frame.schema.fields}
+    return frame.select(
+        *(
+            (
+                _choices.conform(frame[_choices.tick(each.name)], known[each.name], each.dataType)
+                if each.name in known
+                else f.lit(None).cast(each.dataType)
+            ).alias(each.name)
+            for each in schema.fields
+        )
+    )
+
+
+@dataclass(eq=False)
+class Stage:
+    """One step on the way to a frame: the errors it makes, what it allows, and the steps before it."""
+
+    parents: tuple[Stage, ...] = ()
+    failed: Callable[[], RDD[Any]] | None = None
+    stage_threshold: int = 0
+    total_threshold: int = 0
+    name: str = ""
+    _count: int | None = field(default=None, init=False)
+
+    def count(self) -> int:
+        """Errors of this step."""
+        if self._count is None:
+            self._count = int(self.failed().count()) if self.failed else 0
+        return self._count
+
+    def way(self) -> list[Stage]:
+        """This step and all before it, each once."""
+        seen: dict[int, Stage] = {}
+        todo = [self]
+        while todo:
+            one = todo.pop()
+            if id(one) not in seen:
+                seen[id(one)] = one
+                todo.extend(one.parents)
+        return list(seen.values())
+
+    def total(self) -> int:
+        return sum(one.count() for one in self.way())
+
+    def check(self) -> None:
+        """Raise ErrorThresholdExceeded when a step on the way has as many errors as its thresholds say."""
+        for one in self.way():
+            if one.stage_threshold and one.count() >= one.stage_threshold:
+                raise ErrorThresholdExceeded(
+                    f"{one.name}: {one.count()} error records, stageThreshold is {one.stage_threshold}{one._first()}"
+                )
+            if one.total_threshold and one.total() >= one.total_threshold:
+                raise ErrorThresholdExceeded(
+                    f"{one.name}: {one.total()} error records up to here, totalThreshold is {one.total_threshold}"
+                    f"{one._first()}"
+                )
+
+    def _first(self) -> str:
+        failed = next((one.failed for one in self.way() if one.failed and one.count()), None)
+        return f"; the first: {failed().first()['error']['msg']}" if failed else ""

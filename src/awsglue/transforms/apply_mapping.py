@@ -1,0 +1,25 @@
+"""ApplyMapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from awsglue.dynamicframe import DynamicFrame
+from awsglue.transforms.transform import GlueTransform
+
+
+class ApplyMapping(GlueTransform):
+    """Picks, renames, nests and casts fields by a list of mappings."""
+
+    def __call__(
+        self,
+        frame: DynamicFrame,
+        mappings: Sequence[Any],
+        case_sensitive: bool = False,
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+    ) -> DynamicFrame:
+        return frame.apply_mapping(mappings, case_sensitive, transformation_ctx, info, stageThreshold, totalThreshold)

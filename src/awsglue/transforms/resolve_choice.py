@@ -1,0 +1,37 @@
+"""ResolveChoice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from awsglue.dynamicframe import DynamicFrame
+from awsglue.transforms.transform import GlueTransform
+
+
+class ResolveChoice(GlueTransform):
+    """Decides the type of fields that have several."""
+
+    def __call__(
+        self,
+        frame: DynamicFrame,
+        specs: Sequence[Sequence[str]] | None = None,
+        choice: str = "",
+        transformation_ctx: str = "",
+        info: str = "",
+        stageThreshold: int = 0,
+        totalThreshold: int = 0,
+        database: str | None = None,
+        table_name: str | None = None,
+        catalog_id: str | None = None,
+    ) -> DynamicFrame:
+        return frame.resolveChoice(
+            specs,
+            choice,
+            database,
+            table_name,
+            transformation_ctx,
+            info,
+            stageThreshold,
+            totalThreshold,
+            catalog_id,
+        )

@@ -1,0 +1,1 @@
+"""Glue's machine learning transforms, which are trained services of AWS: their names, and a clear refusal."""
