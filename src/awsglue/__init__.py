@@ -3,6 +3,23 @@
 Written from AWS's public documentation; no code of Amazon's library is in it. It needs pyspark and boto3, and nothing
 of millpond. What is not carried raises NotImplementedError and says what.
 
-Values are typed as in a DataFrame: a DynamicFrame here has one schema. A column that a reader finds with several types
-becomes the type that Spark gives it (see dynamicframe.py), so ResolveChoice mostly casts.
+A DynamicFrame is a DataFrame in which a field may have several types (a choice, see dynamicframe.py).
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from awsglue.dynamicframe import DynamicFrame
+
+__all__ = ["DynamicFrame"]
+
+
+def __getattr__(name: str) -> Any:
+    """`from awsglue import DynamicFrame`; only then is pyspark needed, which Python shell jobs do not have."""
+    if name == "DynamicFrame":
+        from awsglue.dynamicframe import DynamicFrame
+
+        return DynamicFrame
+    raise AttributeError(f"module 'awsglue' has no attribute {name!r}")

@@ -99,7 +99,8 @@ def failures(records: RDD[Any], function: Callable[[Record], Any], about: Mappin
 def error_record(message: str, trace: str, record: Any, about: Mapping[str, str]) -> Record:
     """What errorsAsDynamicFrame has for one error."""
     site = {"site": about.get("site", ""), "info": about.get("info", "")}
-    return {"error": {"msg": message, "stackTrace": trace, "callsite": site, "dynamicRecord": record}}
+    present = {key: value for key, value in record.items() if value is not None} if isinstance(record, dict) else record
+    return {"error": {"msg": message, "stackTrace": trace, "callsite": site, "dynamicRecord": present}}
 
 
 def typed(spark: SparkSession, records: RDD[Any], hint: t.StructType | None = None) -> DataFrame:
@@ -113,6 +114,16 @@ def typed(spark: SparkSession, records: RDD[Any], hint: t.StructType | None = No
     if not isinstance(schema, t.StructType):
         return spark.createDataFrame([], t.StructType([]))
     return spark.createDataFrame(kept.map(lambda one: _choices.encode(one, schema)), schema, verifySchema=False)
+
+
+def describe_themselves(data: Any) -> bool:
+    """Whether data for create_dynamic_frame.from_rdd has its fields' names in it."""
+    first = next(iter(data.take(1)), None) if isinstance(data, RDD) else None
+    return isinstance(first, dict) or (isinstance(first, Row) and hasattr(first, "__fields__"))
+
+
+def as_dicts(data: RDD[Any]) -> RDD[Any]:
+    return data.map(lambda one: one.asDict(recursive=True) if isinstance(one, Row) else one)
 
 
 def union(one: DataFrame, two: DataFrame) -> DataFrame:

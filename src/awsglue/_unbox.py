@@ -7,6 +7,7 @@ JSON's values are looked at to find their types, and may disagree (a choice). CS
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ def unboxed(
     if not isinstance(kind, t.StringType):
         raise ValueError(f"unbox: {'.'.join(steps)} is {_choices.name_of(kind)}, not string")
     texts = frame.select(column.alias("v")).where("v IS NOT NULL").rdd.map(lambda row: row.v)
-    parse = json.loads if format.lower() == "json" else _csv_parser(options)
+    parse: Callable[[str], Any] = json.loads if format.lower() == "json" else _csv_parser(options)
     schema = _said(options) or _found(texts, parse)
     made = _column(schema, parse)
     result = _paths.edited(frame, steps, lambda name, one, _: [(name, made(one))])
@@ -52,7 +53,7 @@ class _Parse:
 
 def _column(schema: t.DataType, parse: Callable[[str], Any]) -> Callable[[Column], Column]:
     if parse is json.loads and isinstance(schema, (t.StructType, t.ArrayType)) and not _choices.has_choice(schema):
-        return lambda column: f.from_json(column, schema)
+        return functools.partial(f.from_json, schema=schema)
 
     def read(text: str | None) -> Any:
         try:
@@ -60,7 +61,8 @@ def _column(schema: t.DataType, parse: Callable[[str], Any]) -> Callable[[Column
         except (ValueError, csv.Error):
             return None
 
-    return f.udf(read, schema)
+    made: Callable[[Column], Column] = f.udf(read, schema)
+    return made
 
 
 def _said(options: Mapping[str, Any]) -> t.DataType | None:
@@ -99,7 +101,7 @@ def _csv_parser(options: Mapping[str, Any]) -> Callable[[str], dict[str, str]]:
     named = said.fieldNames() if isinstance(said, t.StructType) else []
 
     def parse(text: str) -> dict[str, Any]:
-        quoting = csv.QUOTE_NONE if quote in (-1, "-1") else csv.QUOTE_MINIMAL
+        quoting: Any = csv.QUOTE_NONE if quote in (-1, "-1") else csv.QUOTE_MINIMAL
         mark = None if quoting == csv.QUOTE_NONE else quote
         row = next(csv.reader([text], delimiter=separator, escapechar=escape, quotechar=mark, quoting=quoting), [])
         names = named or [f"col{n}" for n in range(len(row))]

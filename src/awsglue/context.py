@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
+from pyspark.sql.types import StructType
 
-from awsglue import _catalog, _jdbc, _s3
+from awsglue import _catalog, _jdbc, _records, _s3
 from awsglue._aws import client, folder
 from awsglue._sinks import DataSink, S3Sink, purge
 from awsglue._table import JDBC, Table
-from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, write_jdbc
+from awsglue.dataframereader import DataFrameReader, DataFrameWriter
+from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, ResolveOption, write_jdbc
+from awsglue.gluetypes import NOTHING
 
 TIMES = ("year", "month", "day", "hour", "minute")
 
@@ -28,6 +31,8 @@ class GlueContext:
         self.spark_session: SparkSession = SparkSession.builder.getOrCreate()
         self.create_dynamic_frame = DynamicFrameReader(self)
         self.write_dynamic_frame = DynamicFrameWriter(self)
+        self.create_data_frame = DataFrameReader(self)
+        self.write_data_frame = DataFrameWriter(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -38,11 +43,13 @@ class GlueContext:
         return found
 
     def get_logger(self) -> Logger:
+        """A logger to the job's error log."""
         return Logger()
 
     def getSource(
         self, connection_type: str, transformation_ctx: str = "", push_down_predicate: str = "", **options: Any
     ) -> DataSource:
+        """A source to set a format on, then to read a frame from."""
         return DataSource(self, connection_type, transformation_ctx, options)
 
     def getSink(
@@ -58,8 +65,10 @@ class GlueContext:
     def create_dynamic_frame_from_rdd(
         self, data: Any, name: str, schema: Any = None, sample_ratio: float | None = None, transformation_ctx: str = ""
     ) -> DynamicFrame:
-        frame = self.spark_session.createDataFrame(data, schema, sample_ratio)
-        return DynamicFrame(frame, self, name)
+        """Records from an RDD of dicts, Rows or, with a schema, tuples. Without one each record tells its own types."""
+        if schema is None and sample_ratio is None and _records.describe_themselves(data):
+            return DynamicFrame(_records.typed(self.spark_session, _records.as_dicts(data)), self, name)
+        return DynamicFrame(self.spark_session.createDataFrame(data, schema, sample_ratio), self, name)
 
     def create_dynamic_frame_from_catalog(
         self,
@@ -68,14 +77,13 @@ class GlueContext:
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         push_down_predicate: str = "",
-        additional_options: Mapping[str, Any] | None = None,
+        additional_options: Mapping[str, Any] | None = NOTHING,
         catalog_id: str | None = None,
-        addtional_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> DynamicFrame:
         """A table of the Data Catalog, on S3 or behind a connection. (A signature of AWS's misspells the options.)"""
         table = Table(database, table_name)
-        options = {**(addtional_options or {}), **(additional_options or {}), **kwargs}
+        options = {**(kwargs.pop("addtional_options", None) or {}), **(additional_options or {}), **kwargs}
         if table.connection:
             found, source = _behind(table)
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
@@ -86,9 +94,9 @@ class GlueContext:
     def create_dynamic_frame_from_options(
         self,
         connection_type: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] | None = NOTHING,
         format: str | None = None,
-        format_options: Mapping[str, Any] | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
         push_down_predicate: str = "",
         **kwargs: Any,
@@ -117,22 +125,142 @@ class GlueContext:
         self,
         database: str,
         table_name: str,
+        redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
-        additional_options: Mapping[str, Any] | None = None,
         push_down_predicate: str = "",
-        **_: Any,
+        additional_options: Mapping[str, Any] | None = NOTHING,
+        catalog_id: str | None = None,
+        **kwargs: Any,
     ) -> DataFrame:
+        """create_dynamic_frame_from_catalog as a DataFrame."""
         made = self.create_dynamic_frame_from_catalog(
             database,
             table_name,
-            transformation_ctx=transformation_ctx,
-            push_down_predicate=push_down_predicate,
-            additional_options=additional_options,
+            redshift_tmp_dir,
+            transformation_ctx,
+            push_down_predicate,
+            additional_options,
+            catalog_id,
+            **kwargs,
         )
         return made.toDF()
 
-    def create_data_frame_from_options(self, *args: Any, **kwargs: Any) -> DataFrame:
-        return self.create_dynamic_frame_from_options(*args, **kwargs).toDF()
+    def create_data_frame_from_options(
+        self,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = NOTHING,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **kwargs: Any,
+    ) -> DataFrame:
+        """create_dynamic_frame_from_options as a DataFrame."""
+        made = self.create_dynamic_frame_from_options(
+            connection_type,
+            connection_options,
+            format,
+            format_options,
+            transformation_ctx,
+            push_down_predicate,
+            **kwargs,
+        )
+        return made.toDF()
+
+    def create_sample_dynamic_frame_from_catalog(
+        self,
+        database: str,
+        table_name: str,
+        num: int,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        additional_options: Mapping[str, Any] | None = NOTHING,
+        sample_options: Mapping[str, Any] | None = NOTHING,
+        catalog_id: str | None = None,
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """At most `num` records of a table. `sample_options` (which files AWS would look at) change nothing."""
+        made = self.create_dynamic_frame_from_catalog(
+            database,
+            table_name,
+            redshift_tmp_dir,
+            transformation_ctx,
+            push_down_predicate,
+            additional_options,
+            catalog_id,
+            **kwargs,
+        )
+        return made._new(made._df.limit(num), "sample")
+
+    def create_sample_dynamic_frame_from_options(
+        self,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = NOTHING,
+        num: int = 100,
+        sample_options: Mapping[str, Any] | None = NOTHING,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **kwargs: Any,
+    ) -> DynamicFrame:
+        """At most `num` records. `sample_options` (which files AWS would look at) change nothing."""
+        made = self.create_dynamic_frame_from_options(
+            connection_type,
+            connection_options,
+            format,
+            format_options,
+            transformation_ctx,
+            push_down_predicate,
+            **kwargs,
+        )
+        return made._new(made._df.limit(num), "sample")
+
+    def get_catalog_schema_as_spark_schema(
+        self, database: str, table_name: str, catalog_id: str | None = None
+    ) -> StructType:
+        """The columns and partition keys of a table as Spark has them."""
+        return Table(database, table_name).schema(partitions=True)
+
+    def convert_resolve_option(self, path: str, action: str, target: Any) -> ResolveOption:
+        """A ResolveOption for DynamicFrame.toDF."""
+        return ResolveOption(path, action, target)
+
+    def forEachBatch(
+        self,
+        frame: DataFrame,
+        batch_function: Callable[[DataFrame, int], None],
+        options: Mapping[str, Any] = NOTHING,
+    ) -> None:
+        """`batch_function(frame, number)` for each micro batch of a stream, every `windowSize` ("100 seconds" unless
+        said), with its state in `checkpointLocation`. It returns when the stream ends, and raises what ended it."""
+        if not frame.isStreaming:
+            raise ValueError("forEachBatch wants a streaming DataFrame")
+        if "checkpointLocation" not in options:
+            raise ValueError("forEachBatch options lack checkpointLocation")
+        writer = frame.writeStream.foreachBatch(batch_function).option(
+            "checkpointLocation", str(options["checkpointLocation"])
+        )
+        writer.trigger(processingTime=str(options.get("windowSize", "100 seconds"))).start().awaitTermination()
+
+    def getSampleStreamingDynamicFrame(self, frame: DataFrame, options: Mapping[str, Any] = NOTHING, *_: Any) -> Any:
+        """AWS's console looks at streams with it."""
+        raise NotImplementedError("getSampleStreamingDynamicFrame is not carried: use forEachBatch")
+
+    # ---- transactions of Lake Formation's governed tables
+
+    def start_transaction(self, read_only: bool) -> str:
+        """Governed tables are not carried."""
+        raise NotImplementedError("start_transaction: governed tables of Lake Formation are not carried")
+
+    def commit_transaction(self, transaction_id: str, wait_for_commit: bool = True) -> bool:
+        """Governed tables are not carried."""
+        raise NotImplementedError("commit_transaction: governed tables of Lake Formation are not carried")
+
+    def cancel_transaction(self, transaction_id: str) -> None:
+        """Governed tables are not carried."""
+        raise NotImplementedError("cancel_transaction: governed tables of Lake Formation are not carried")
 
     # ---- writing
 
@@ -140,9 +268,9 @@ class GlueContext:
         self,
         frame: DynamicFrame,
         connection_type: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] | None = NOTHING,
         format: str | None = None,
-        format_options: Mapping[str, Any] | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
     ) -> DynamicFrame:
         options, kind = dict(connection_options or {}), connection_type.lower()
@@ -160,9 +288,9 @@ class GlueContext:
         self,
         frame_or_dfc: Any,
         connection_type: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] | None = NOTHING,
         format: str | None = None,
-        format_options: Mapping[str, Any] | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
     ) -> Any:
         """A frame, or each frame of a collection below a prefix of its name."""
@@ -183,7 +311,7 @@ class GlueContext:
         table_name: str,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
-        additional_options: Mapping[str, Any] | None = None,
+        additional_options: Mapping[str, Any] | None = NOTHING,
         catalog_id: str | None = None,
     ) -> DynamicFrame:
         """Append to a table that is in the catalog; `enableUpdateCatalog` adds its new partitions."""
@@ -203,7 +331,7 @@ class GlueContext:
         self,
         frame: DynamicFrame,
         catalog_connection: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] | None = NOTHING,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         catalog_id: str | None = None,
@@ -217,7 +345,7 @@ class GlueContext:
         self,
         frame_or_dfc: Any,
         catalog_connection: str,
-        connection_options: Mapping[str, Any] | None = None,
+        connection_options: Mapping[str, Any] | None = NOTHING,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         catalog_id: str | None = None,
@@ -233,10 +361,44 @@ class GlueContext:
         """user, password, vendor, url, fullUrl and the TLS settings of a Glue connection."""
         return _jdbc.conf(connection_name, catalog_id)
 
+    def write_data_frame_from_catalog(
+        self,
+        frame: DataFrame,
+        database: str,
+        table_name: str,
+        redshift_tmp_dir: str = "",
+        transformation_ctx: str = "",
+        additional_options: Mapping[str, Any] | None = NOTHING,
+        catalog_id: str | None = None,
+    ) -> DataFrame:
+        """write_dynamic_frame_from_catalog of a DataFrame."""
+        made = DynamicFrame.fromDF(frame, self, table_name)
+        self.write_dynamic_frame_from_catalog(
+            made, database, table_name, redshift_tmp_dir, transformation_ctx, additional_options, catalog_id
+        )
+        return frame
+
+    def write_data_frame_from_options(
+        self,
+        frame: DataFrame,
+        connection_type: str,
+        connection_options: Mapping[str, Any] | None = NOTHING,
+        format: str | None = None,
+        format_options: Mapping[str, Any] | None = NOTHING,
+        transformation_ctx: str = "",
+        **kwargs: Any,
+    ) -> DataFrame:
+        """write_dynamic_frame_from_options of a DataFrame."""
+        made = DynamicFrame.fromDF(frame, self, "")
+        self.write_dynamic_frame_from_options(
+            made, connection_type, connection_options, format, format_options, transformation_ctx, **kwargs
+        )
+        return frame
+
     # ---- files
 
     def purge_s3_path(
-        self, s3_path: str, options: Mapping[str, Any] | None = None, transformation_ctx: str = ""
+        self, s3_path: str, options: Mapping[str, Any] | None = NOTHING, transformation_ctx: str = ""
     ) -> None:
         """Delete what is older than `retentionPeriod` hours (168 unless said; 0 is everything)."""
         purge(s3_path, options or {})
@@ -245,7 +407,7 @@ class GlueContext:
         self,
         database: str,
         table_name: str,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
         catalog_id: str | None = None,
     ) -> None:
@@ -261,10 +423,22 @@ class GlueContext:
             )
         return None
 
-    def transition_table(self, *args: Any, **kwargs: Any) -> None:
+    def transition_table(
+        self,
+        database: str,
+        table_name: str,
+        transition_to: str,
+        options: Mapping[str, Any] = NOTHING,
+        transformation_ctx: str = "",
+        catalog_id: str | None = None,
+    ) -> None:
+        """There are no storage classes here."""
         raise NotImplementedError("transition_table: there are no storage classes on a local disk")
 
-    def transition_s3_path(self, *args: Any, **kwargs: Any) -> None:
+    def transition_s3_path(
+        self, s3_path: str, transition_to: str, options: Mapping[str, Any] = NOTHING, transformation_ctx: str = ""
+    ) -> None:
+        """There are no storage classes here."""
         raise NotImplementedError("transition_s3_path: there are no storage classes on a local disk")
 
     def add_ingestion_time_columns(self, dataFrame: DataFrame, timeGranularity: str = "") -> DataFrame:
@@ -310,6 +484,11 @@ class DataSource:
         return self._glue_context.create_dynamic_frame_from_options(
             self._kind, {**self._options, **options}, self._format, self._format_options, self._context
         )
+
+    def getSampleFrame(self, num: int, **options: Any) -> DynamicFrame:
+        """At most `num` records."""
+        frame = self.getFrame(**options)
+        return frame._new(frame._df.limit(num), "sample")
 
 
 class Logger:

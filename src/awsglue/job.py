@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsglue import _bookmark
 from awsglue._run import about
+from awsglue.gluetypes import NOTHING
 
 if TYPE_CHECKING:
     from awsglue.context import GlueContext
@@ -20,7 +21,39 @@ class Job:
         self.glue_ctx = glue_context
         self._name: str | None = None
 
-    def init(self, job_name: str, args: Mapping[str, Any] | None = None) -> None:
+    # The arguments that Glue keeps for itself: a name, and the values that it takes when there are only some.
+
+    @classmethod
+    def continuation_options(cls) -> list[str]:
+        """The older name of bookmarks."""
+        return ["--continuation-option", "continuation-enabled", "continuation-readonly", "continuation-ignore"]
+
+    @classmethod
+    def job_bookmark_options(cls) -> list[str]:
+        """The argument that turns bookmarks on, and its values."""
+        return ["--job-bookmark-option", "job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable"]
+
+    @classmethod
+    def job_bookmark_range_options(cls) -> list[str]:
+        """The runs between which a paused bookmark reads."""
+        return ["--job-bookmark-from", "--job-bookmark-to"]
+
+    @classmethod
+    def id_params(cls) -> list[str]:
+        """What tells a run who it is."""
+        return ["--JOB_ID", "--JOB_RUN_ID", "--SECURITY_CONFIGURATION"]
+
+    @classmethod
+    def encryption_type_options(cls) -> list[str]:
+        """The argument for encryption, and its values."""
+        return ["--encryption-type", "sse-s3"]
+
+    @classmethod
+    def data_lineage_options(cls) -> list[str]:
+        """The argument that asks for lineage."""
+        return ["--enable-data-lineage"]
+
+    def init(self, job_name: str, args: Mapping[str, Any] = NOTHING) -> None:
         """Load the job's bookmark, when `--job-bookmark-option` enables it."""
         self._name = job_name
         _bookmark.begin()

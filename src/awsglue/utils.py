@@ -7,23 +7,22 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-# What Glue passes to each job by itself; in the result when it was passed, asked for or not.
-OPTIONAL = (
-    "job-bookmark-option",
-    "job-bookmark-from",
-    "job-bookmark-to",
-    "JOB_ID",
-    "JOB_RUN_ID",
-    "SECURITY_CONFIGURATION",
-)
+from awsglue.job import Job
+
+# Glue's own arguments: always in the result, None when they were not passed; a script may not ask for them (AWS docs,
+# "Accessing parameters using getResolvedOptions").
+CHOSEN = (Job.job_bookmark_options(), Job.encryption_type_options())
+RESERVED = (*Job.job_bookmark_range_options(), *Job.id_params(), *Job.data_lineage_options())
 TEMPORARY = ("RedshiftTempDir", "TempDir")
 
 
 class GlueArgumentError(Exception):
-    """An argument that the script asks for was not passed, or is ambiguous."""
+    """An argument that the script asks for was not passed, is ambiguous, or is Glue's own."""
 
 
-class _Parser(argparse.ArgumentParser):
+class GlueArgumentParser(argparse.ArgumentParser):
+    """A parser that raises GlueArgumentError where argparse would end the process."""
+
     def error(self, message: str) -> NoReturn:
         raise GlueArgumentError(message)
 
@@ -31,23 +30,26 @@ class _Parser(argparse.ArgumentParser):
 def getResolvedOptions(args: Sequence[str], options: Sequence[str], allow_abbrev: bool | None = None) -> dict[str, Any]:
     """The values of `options` (names without dashes) in `args` (sys.argv); GlueArgumentError when one is missing.
 
-    An unambiguous prefix of a name is accepted up to Glue 5.1, from 6.0 on only with `allow_abbrev` (release notes).
-    `TempDir` is there, or None; arguments that Glue itself passes are there when they were passed.
+    An unambiguous prefix of a name is accepted up to Glue 5.1; from 6.0 on only when `allow_abbrev` is True. A dash in
+    a name is an underscore in the result. `TempDir` and what Glue itself passes are there, or None.
     """
     if allow_abbrev is None:
         allow_abbrev = float(os.environ.get("GLUE_VERSION", "0")) < 6.0
-    parser = _Parser(prog="", add_help=False, allow_abbrev=allow_abbrev)
-    for name in options:
-        if name in OPTIONAL:
-            raise GlueArgumentError(f"Using reserved arguments --{name}")
-        parser.add_argument(f"--{name}", required=name not in TEMPORARY)
-    for name in (*OPTIONAL, *TEMPORARY):
-        if name not in options:
-            parser.add_argument(f"--{name}", required=False, default=argparse.SUPPRESS)
+    parser = GlueArgumentParser(prog="", add_help=False, allow_abbrev=allow_abbrev)
+    own = {name.removeprefix("--") for name in (*(one[0] for one in CHOSEN), *RESERVED)}
+    if taken := [name for name in options if name in own]:
+        raise GlueArgumentError(f"Using reserved arguments {', '.join(taken)}")
+    for name, *values in CHOSEN:
+        parser.add_argument(name, choices=values, required=False)
+    for name in (*RESERVED, *(f"--{name}" for name in TEMPORARY)):
+        parser.add_argument(name, required=False)
+    for name in dict.fromkeys(options):
+        if name not in TEMPORARY:
+            parser.add_argument(f"--{name}", required=True)
     known, _ = parser.parse_known_args(_joined(list(args)[1:]))
     found = vars(known)
-    found.setdefault("TempDir", found.get("RedshiftTempDir"))
-    return {name.replace("-", "_") if name in OPTIONAL else name: value for name, value in found.items()}
+    found["TempDir"] = found["RedshiftTempDir"] = found["RedshiftTempDir"] or found["TempDir"]
+    return found
 
 
 def _joined(args: list[str]) -> list[str]:

@@ -9,8 +9,33 @@ from awsglue.utils import GlueArgumentError, getResolvedOptions
 ARGV = ["job.py", "--JOB_NAME", "join", "--day", "2024-05-01", "--table", "orders", "--other", "x"]
 
 
-def test_only_what_is_asked_for() -> None:
-    assert getResolvedOptions(ARGV, ["day", "table"]) == {"day": "2024-05-01", "table": "orders", "TempDir": None}
+def test_what_is_asked_for_and_nothing_of_the_others() -> None:
+    found = getResolvedOptions(ARGV, ["day", "table"])
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "day": "2024-05-01",
+        "table": "orders",
+    }
+    assert {"TempDir", "JOB_RUN_ID", "job_bookmark_option", "encryption_type"} <= found.keys()
+
+
+@pytest.mark.parametrize("name", ["JOB_RUN_ID", "job-bookmark-option", "SECURITY_CONFIGURATION"])
+def test_glues_own_arguments_cannot_be_asked_for(name: str) -> None:
+    with pytest.raises(GlueArgumentError, match=f"reserved arguments {name}"):
+        getResolvedOptions(ARGV, ["day", name])
+
+
+def test_a_value_that_glue_does_not_know() -> None:
+    with pytest.raises(GlueArgumentError, match="job-bookmark-option"):
+        getResolvedOptions(["job.py", "--job-bookmark-option", "maybe"], [])
+
+
+def test_a_dash_is_an_underscore_in_the_result() -> None:
+    assert getResolvedOptions(["job.py", "--source-bucket", "b"], ["source-bucket"])["source_bucket"] == "b"
+
+
+def test_an_option_without_its_value() -> None:
+    with pytest.raises(GlueArgumentError, match="expected one argument"):
+        getResolvedOptions(["job.py", "--day"], ["day"])
 
 
 def test_a_missing_option_is_an_error() -> None:

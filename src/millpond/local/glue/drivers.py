@@ -40,6 +40,7 @@ from millpond.runtime import Runtime
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parent
+LIBRARY = ("awsglue", "awsgluedq", "awsglueml")
 JAR = HERE / "spark" / "millpond-spark.jar"
 IDLE_SECONDS, SPARE_SECONDS = 60.0, 900.0
 PATIENCE = 4.0
@@ -225,16 +226,17 @@ class Drivers:
     # ---- folders
 
     def library(self) -> Path:
-        """A folder with our awsglue alone, for PYTHONPATH."""
-        found = importlib.util.find_spec("awsglue")
-        if found is None or found.origin is None:
-            raise RuntimeError("the awsglue package is not installed beside millpond")
+        """A folder with our job library alone, for PYTHONPATH."""
         folder = self.endpoint.folder("glue", "lib")
-        link, target = folder / "awsglue", Path(found.origin).resolve().parent
-        if not link.is_symlink() or link.readlink() != target:
-            part = folder / f".{uuid.uuid4().hex}"
-            part.symlink_to(target)
-            part.replace(link)
+        for name in LIBRARY:
+            found = importlib.util.find_spec(name)
+            if found is None or found.origin is None:
+                raise RuntimeError(f"the {name} package is not installed beside millpond")
+            link, target = folder / name, Path(found.origin).resolve().parent
+            if not link.is_symlink() or link.readlink() != target:
+                part = folder / f".{uuid.uuid4().hex}"
+                part.symlink_to(target)
+                part.replace(link)
         return folder
 
     def sweep(self) -> None:

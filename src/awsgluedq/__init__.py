@@ -1,0 +1,1 @@
+"""Glue's data quality for job scripts: `awsgluedq.transforms.EvaluateDataQuality`."""
