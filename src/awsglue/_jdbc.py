@@ -273,7 +273,7 @@ def _driver(spark: SparkSession, database: Database, options: Mapping[str, Any])
         spark.sql(f"ADD JAR '{jar}'")
     name = str(named or options.get("driver") or DRIVERS.get(database.engine, ""))
     try:
-        spark._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)  # type: ignore[union-attr]
+        spark._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)
     except Exception as error:
         if "ClassNotFoundException" not in str(error):
             raise
