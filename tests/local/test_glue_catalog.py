@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -73,3 +75,66 @@ def test_ten_thousand_partitions_page_by_page(glue: Any) -> None:
     some = [p["Values"] for page in pages for p in page["Partitions"]]
     assert some and all(year == "2024" and 100 <= int(n) <= 1000 for year, n in some)
     assert len(some) == len([n for n in range(100, 1001) if n % 25 == 24])
+
+
+def test_an_iceberg_table_has_metadata_in_s3(glue: Any, aws: Aws) -> None:
+    s3 = aws("s3")
+    s3.create_bucket(Bucket="icy")
+    given = {**table("events"), "Parameters": {"a": "b"}}
+    given["StorageDescriptor"] = {**given["StorageDescriptor"], "Location": "s3://icy/events/"}
+    made = {"IcebergInput": {"MetadataOperation": "CREATE", "Version": "2"}}
+    glue.create_table(DatabaseName="shop", TableInput=given, OpenTableFormatInput=made)
+    found = glue.get_table(DatabaseName="shop", Name="events")["Table"]
+    assert (found["TableType"], found["Parameters"]["table_type"]) == ("EXTERNAL_TABLE", "ICEBERG")
+    bucket, _, key = found["Parameters"]["metadata_location"].removeprefix("s3://").partition("/")
+    metadata = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert (metadata["format-version"], metadata["location"]) == (2, "s3://icy/events")
+    assert metadata["schemas"][0]["fields"] == [{"id": 1, "name": "id", "required": False, "type": "int"}]
+    for wrong in ({"Version": "9"}, {"Version": "2"}):
+        with pytest.raises(glue.exceptions.ClientError):
+            glue.create_table(
+                DatabaseName="shop",
+                TableInput={**given, "Parameters": {"table_type": "ICEBERG"}},
+                OpenTableFormatInput={"IcebergInput": {"MetadataOperation": "CREATE", **wrong}},
+            )
+    own = {
+        "Location": "s3://icy/own",
+        "Schema": {"Fields": [{"Id": 1, "Name": "at", "Type": "timestamptz", "Required": True}]},
+        "PartitionSpec": {"Fields": [{"SourceId": 1, "Transform": "day", "Name": "at_day"}]},
+    }
+    asked = {"IcebergInput": {"MetadataOperation": "CREATE", "CreateIcebergTableInput": own}}
+    glue.create_table(DatabaseName="shop", Name="own", OpenTableFormatInput=asked)
+    found = glue.get_table(DatabaseName="shop", Name="own")["Table"]
+    assert [(c["Name"], c["Type"]) for c in found["StorageDescriptor"]["Columns"]] == [("at", "timestamp")]
+    own["PartitionSpec"]["Fields"][0]["SourceId"] = 7  # type: ignore[index]
+    assert (
+        code(glue.create_table, DatabaseName="shop", Name="no", OpenTableFormatInput=asked) == "InvalidInputException"
+    )
+
+
+def test_two_clients_lose_nothing_silently(glue: Any, aws: Aws) -> None:
+    """Each adds a parameter to what it read, twenty times: with the VersionId that it read, none is overwritten."""
+    glue.create_table(DatabaseName="shop", TableInput=table("counter"))
+    refusals: list[str] = []
+
+    def add(name: str) -> None:
+        for number in range(20):
+            while True:
+                read = glue.get_table(DatabaseName="shop", Name="counter")["Table"]
+                parameters = {**read.get("Parameters", {}), f"{name}{number}": "x"}
+                try:
+                    glue.update_table(
+                        DatabaseName="shop",
+                        TableInput=table("counter", Parameters=parameters),
+                        VersionId=read["VersionId"],
+                    )
+                    break
+                except glue.exceptions.ConcurrentModificationException:
+                    refusals.append(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, "abcd"))
+    found = glue.get_table(DatabaseName="shop", Name="counter")["Table"]
+    assert len(found["Parameters"]) == 80 and found["VersionId"] == "80"
+    versions = glue.get_paginator("get_table_versions").paginate(DatabaseName="shop", TableName="counter")
+    assert len([v for page in versions for v in page["TableVersions"]]) == 81

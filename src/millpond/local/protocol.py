@@ -201,10 +201,10 @@ def _aws_path(at: str) -> str:
 def _read_json(shape: Shape, value: Any, at: str) -> Any:
     kind = shape.type_name
     if kind == "structure":
+        if getattr(shape, "is_document_type", False):
+            return _any_document(value, at)
         if not isinstance(value, dict):
             raise _misfit(value, "an Object", at)
-        if getattr(shape, "is_document_type", False):
-            return value
         return {
             name: _read_json(member, value[wire], f"{at}.{name}")
             for name, member in shape.members.items()
@@ -219,6 +219,12 @@ def _read_json(shape: Shape, value: Any, at: str) -> Any:
             raise _misfit(value, "a Map", at)
         return {_text(key, at): _read_json(shape.value, item, f"{at}.{key}.member") for key, item in value.items()}
     return SCALARS[kind](shape, value, at)
+
+
+def _any_document(value: Any, at: str) -> Any:
+    """A document type: any JSON, a text alone too."""
+    _text(_ENCODER.encode(value), at)
+    return value
 
 
 def _text(value: Any, at: str) -> str:

@@ -36,6 +36,8 @@ class Part(Protocol):
 PARTS = (
     ("catalog", "Catalog"),
     ("partitions", "Partitions"),
+    ("statistics", "Statistics"),
+    ("functions", "Functions"),
     ("connections", "Connections"),
     ("bookmarks", "Bookmarks"),
     ("jobs", "Jobs"),

@@ -3,31 +3,44 @@
 Names of databases and tables are stored in lower case, as Glue does; columns keep their case. A table's versions
 count from 0; UpdateTable archives the version before unless `SkipArchive`, and refuses a stale `VersionId`.
 
-Limits: one catalog (the account's); no Lake Formation, no federation, no Iceberg metadata through the API.
+A table with a TargetTable is a link: GetTable shows the target's schema under the link's name, and partitions are the
+target's. CreateTable with an IcebergInput writes the table's first metadata (iceberg.py).
+
+Limits: one catalog (the account's); no Lake Formation, no federation, no multi-dialect or materialized views, no
+transactions; Iceberg metadata are not changed by UpdateTable, whose IcebergInput is refused.
 """
 
 from __future__ import annotations
 
-import operator
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from millpond.local.glue.records import after, check_catalog, decode, encode, fold, page, token
+from millpond.local.glue import search
+from millpond.local.glue.iceberg import make as make_iceberg
+from millpond.local.glue.records import (
+    after,
+    check_catalog,
+    decode,
+    encode,
+    failed,
+    fold,
+    number_after,
+    page,
+    refuse_transactions,
+    token,
+)
 from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
 
 PAGE = 100  # CatalogGetterPageSize, and the default (AWS docs)
 EVERYBODY = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]
-SORTABLE = {"name": "Name", "databasename": "DatabaseName", "owner": "Owner", "updatetime": "UpdateTime"}
-
-COMPARATORS = {
-    "GREATER_THAN": operator.gt,
-    "LESS_THAN": operator.lt,
-    "GREATER_THAN_EQUALS": operator.ge,
-    "LESS_THAN_EQUALS": operator.le,
-}
+MOST_DATABASES, MOST_TABLES, MOST_VERSIONS = 10_000, 200_000, 100_000  # AWS docs, "AWS Glue endpoints and quotas"
+MOST_INDEXES = 3  # a table (AWS docs, "Working with partition indexes")
+OTHERS = ("FOREIGN", "FEDERATED")  # ResourceShareType: what other accounts and catalogs share, which is nothing here
+FOREIGN_DATABASES = ("TargetDatabase", "FederatedDatabase")
+SCHEMA = ("StorageDescriptor", "PartitionKeys", "Parameters", "TableType", "ViewOriginalText", "ViewExpandedText")
 
 # What AWS answers for members of a StorageDescriptor that nobody gave.
 STORAGE_DEFAULTS = {"Compressed": False, "NumberOfBuckets": 0, "SortColumns": [], "StoredAsSubDirectories": False}
@@ -82,9 +95,7 @@ class Catalog:
     def create_database(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
         given = params["DatabaseInput"]
-        for member in ("TargetDatabase", "FederatedDatabase"):
-            if given.get(member):
-                raise unsupported("glue", "CreateDatabase", f"{member}: there is one local catalog.")
+        _refuse(given, "CreateDatabase", FOREIGN_DATABASES)
         with self.endpoint.store.write() as db:
             name = self.make_database(given)
             write_tags(db, self.endpoint.arn("glue", f"database/{name}"), params.get("Tags"))
@@ -96,10 +107,11 @@ class Catalog:
         body = {"CreateTableDefaultPermissions": EVERYBODY, **given, "Name": name}
         body |= {"CreateTime": self.endpoint.clock.now(), "CatalogId": self.endpoint.account}
         with self.endpoint.store.write() as db:
+            limit(db, "SELECT count(*) FROM glue_databases", (), MOST_DATABASES, "databases in the catalog")
             try:
                 db.execute("INSERT INTO glue_databases VALUES (?, ?)", (name, encode(body)))
             except sqlite3.IntegrityError:
-                raise AwsError("AlreadyExistsException", f"Database {name} already exists.") from None
+                raise AwsError("AlreadyExistsException", "Database already exists.") from None
         return name
 
     def has_database(self, name: str) -> bool:
@@ -122,14 +134,20 @@ class Catalog:
         check_catalog(self.endpoint, params)
         size = params.get("MaxResults") or PAGE
         (last,) = after(params.get("NextToken")) or [""]
+        if params.get("ResourceShareType") in OTHERS:
+            return {"DatabaseList": []}
         rows = self.endpoint.store.read(
             "SELECT name, body FROM glue_databases WHERE name > ? ORDER BY name LIMIT ?", (last, size + 1)
         )
         shown, more = page(rows, size)
-        return {"DatabaseList": [decode(row["body"]) for row in shown]} | more
+        databases = [decode(row["body"]) for row in shown]
+        if params.get("AttributesToGet"):
+            databases = [{"Name": database["Name"]} for database in databases]
+        return {"DatabaseList": databases} | more
 
     def update_database(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
+        _refuse(params["DatabaseInput"], "UpdateDatabase", FOREIGN_DATABASES)
         with self.endpoint.store.write() as db:
             before = self.database(params["Name"])
             if _name(params["DatabaseInput"]["Name"]) != before["Name"]:
@@ -145,6 +163,7 @@ class Catalog:
             name = self.database(params["Name"])["Name"]
             for row in db.execute("SELECT name FROM glue_tables WHERE database = ?", (name,)).fetchall():
                 self._drop(db, name, row["name"])
+            db.execute("DELETE FROM glue_functions WHERE database = ?", (name,))
             db.execute("DELETE FROM glue_databases WHERE name = ?", (name,))
             drop_tags(db, self.endpoint.arn("glue", f"database/{name}"))
         return {}
@@ -153,28 +172,40 @@ class Catalog:
 
     def create_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
-        if params.get("OpenTableFormatInput"):
-            raise unsupported("glue", "CreateTable", "OpenTableFormatInput: create the Iceberg table with Athena.")
-        if params.get("PartitionIndexes"):
-            raise unsupported("glue", "CreateTable", "PartitionIndexes.")
-        given = params.get("TableInput")
-        if given is None:
-            raise AwsError("InvalidInputException", "TableInput must not be null.")
-        self.create(params["DatabaseName"], given, self._caller(call))
+        refuse_transactions(params, call)
+        given = _table_input(params, call)
+        indexes = params.get("PartitionIndexes") or []
+        if len(indexes) > MOST_INDEXES:
+            raise AwsError("ResourceNumberLimitExceededException", f"A table has at most {MOST_INDEXES} indexes.")
+        asked = (params.get("OpenTableFormatInput") or {}).get("IcebergInput")
+        if asked is not None:
+            given = self._iceberg(params["DatabaseName"], given, asked)
+        with self.endpoint.store.write() as db:
+            table = self.create(params["DatabaseName"], given, self._caller(call))
+            keep_indexes(db, table, indexes)
         return {}
+
+    def _iceberg(self, database: str, given: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+        """The TableInput of an Iceberg table, whose first metadata are written into S3 here: before the table, so that
+        no table names metadata that are not there."""
+        if self.find(self.database(database)["Name"], _name(given["Name"])) is not None:
+            raise AwsError("AlreadyExistsException", "Table already exists.")
+        return make_iceberg(self.endpoint, given, asked)
 
     def create(self, database: str, given: dict[str, Any], created_by: str) -> dict[str, Any]:
         """Create a table from a TableInput, as version 0; AlreadyExistsException, EntityNotFoundException."""
-        _check_columns(given)
+        check_table(given)
         now = self.endpoint.clock.now()
         with self.endpoint.store.write() as db:
             database = self.database(database)["Name"]
+            of_database = "SELECT count(*) FROM glue_tables WHERE database = ?"
+            limit(db, of_database, (database,), MOST_TABLES, f"tables in the database {database}")
             body = self._table_body(given, database) | {"CreateTime": now, "UpdateTime": now, "CreatedBy": created_by}
             try:
                 row = (database, body["Name"], 0, encode(body))
                 db.execute("INSERT INTO glue_tables VALUES (?, ?, ?, ?)", row)
             except sqlite3.IntegrityError:
-                raise AwsError("AlreadyExistsException", f"Table {body['Name']} already exists.") from None
+                raise AwsError("AlreadyExistsException", "Table already exists.") from None
         return body
 
     def _caller(self, call: Call) -> str:
@@ -200,6 +231,20 @@ class Catalog:
         )
         return decode(row["body"]) | {"VersionId": str(row["version"])} if row else None
 
+    def followed(self, table: dict[str, Any]) -> dict[str, Any]:
+        """The table that a link leads to, or the table itself; EntityNotFoundException where the target is gone."""
+        if (target := table.get("TargetTable")) is None:
+            return table
+        check_catalog(self.endpoint, target)
+        return self.table(target.get("DatabaseName", ""), target.get("Name", ""))
+
+    def linked(self, table: dict[str, Any]) -> dict[str, Any]:
+        """As GetTable shows it: of a link the target's schema, under the link's name."""
+        if "TargetTable" not in table:
+            return table
+        target = self.followed(table)
+        return {member: target[member] for member in SCHEMA if member in target} | table
+
     def table(self, database: str, name: str) -> dict[str, Any]:
         """A table's document with its VersionId; EntityNotFoundException."""
         found = self.find(database, name)
@@ -214,7 +259,8 @@ class Catalog:
 
     def get_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
-        return {"Table": self.table(params["DatabaseName"], params["Name"])}
+        refuse_transactions(params, call)
+        return {"Table": self.linked(self.table(params["DatabaseName"], params["Name"]))}
 
     def tables(self, database: str) -> Iterator[dict[str, Any]]:
         """All tables of a database, by name."""
@@ -231,6 +277,7 @@ class Catalog:
 
     def get_tables(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
+        refuse_transactions(params, call)
         database = self.database(params["DatabaseName"])["Name"]
         size = params.get("MaxResults") or PAGE
         (last,) = after(params.get("NextToken")) or [""]
@@ -248,14 +295,9 @@ class Catalog:
 
     def update_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
-        for member in ("UpdateOpenTableFormatInput", "ViewUpdateAction"):
-            if params.get(member):
-                raise unsupported("glue", "UpdateTable", f"{member}.")
-        given = params.get("TableInput")
-        if given is None:
-            raise AwsError("InvalidInputException", "TableInput must not be null.")
-        if params.get("Name") and fold(params["Name"]) != _name(given["Name"]):
-            raise AwsError("InvalidInputException", "Table cannot be renamed.")
+        refuse_transactions(params, call)
+        _refuse(params, "UpdateTable", ("UpdateOpenTableFormatInput", "ViewUpdateAction"))
+        given = _table_input(params, call)
         expected = params.get("VersionId")
         self.update(params["DatabaseName"], given, archive=not params.get("SkipArchive"), expected=expected)
         return {}
@@ -265,23 +307,34 @@ class Catalog:
     ) -> None:
         """Replace a table by a TableInput. `archive`: keep the version before. `expected`: the VersionId to replace,
         else ConcurrentModificationException."""
-        _check_columns(given)
+        check_table(given)
         with self.endpoint.store.write() as db:
-            before = self.table(database, _name(given["Name"]))
+            before = self._current(db, database, _name(given["Name"]))
             database, name, version = before["DatabaseName"], before["Name"], int(before["VersionId"])
             if expected is not None and expected != before["VersionId"]:
-                text = f"Update table failed due to concurrent modifications: table {name} is at version {version}."
-                raise AwsError("ConcurrentModificationException", text)
+                raise AwsError(
+                    "ConcurrentModificationException", "Update table failed due to concurrent modifications."
+                )
             kept = {k: before[k] for k in ("CreateTime", "CreatedBy") if k in before}
             body = self._table_body(given, database) | kept | {"UpdateTime": self.endpoint.clock.now()}
             if archive:
                 del before["VersionId"]
                 row = (database, name, version, encode(before))
+                of_table = "SELECT count(*) FROM glue_table_versions WHERE database = ? AND name = ?"
+                limit(db, of_table, (database, name), MOST_VERSIONS, f"versions of the table {name}")
                 db.execute("INSERT OR REPLACE INTO glue_table_versions VALUES (?, ?, ?, ?)", row)
             db.execute(
                 "UPDATE glue_tables SET version = ?, body = ? WHERE database = ? AND name = ?",
                 (version + 1, encode(body), database, name),
             )
+            _forget_statistics(db, before, body)
+
+    def _current(self, db: sqlite3.Connection, database: str, name: str) -> dict[str, Any]:
+        """A table as the open transaction sees it, with what it has written itself; EntityNotFoundException."""
+        row = db.execute(
+            "SELECT version, body FROM glue_tables WHERE database = ? AND name = ?", (fold(database), fold(name))
+        ).fetchone()
+        return decode(row["body"]) | {"VersionId": str(row["version"])} if row else self.table(database, name)
 
     def delete(self, database: str, name: str) -> None:
         """Delete a table with its versions and partitions; EntityNotFoundException."""
@@ -294,25 +347,28 @@ class Catalog:
             "DELETE FROM glue_tables WHERE database = ? AND name = ?",
             "DELETE FROM glue_table_versions WHERE database = ? AND name = ?",
             "DELETE FROM glue_partitions WHERE database = ? AND table_name = ?",
+            "DELETE FROM glue_partition_indexes WHERE database = ? AND table_name = ?",
+            "DELETE FROM glue_column_statistics WHERE database = ? AND table_name = ?",
         ):
             db.execute(statement, (database, name))
         drop_tags(db, self.endpoint.arn("glue", f"table/{database}/{name}"))
 
     def delete_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
+        refuse_transactions(params, call)
         self.delete(params["DatabaseName"], params["Name"])
         return {}
 
     def batch_delete_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
+        refuse_transactions(params, call)
         self.database(params["DatabaseName"])
         errors = []
         for name in params["TablesToDelete"]:
             try:
                 self.delete(params["DatabaseName"], name)
             except AwsError as error:
-                detail = {"ErrorCode": error.code, "ErrorMessage": error.message}
-                errors.append({"TableName": name, "ErrorDetail": detail})
+                errors.append({"TableName": name, "ErrorDetail": failed(error)})
         return {"Errors": errors}
 
     # -- search
@@ -320,11 +376,12 @@ class Catalog:
     def search_tables(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
         size = params.get("MaxResults") or PAGE
-        start = int(number) if (number := (after(params.get("NextToken")) or ["0"])[0]).isdigit() else 0
-        found = [table for table in self._every_table() if _hit(table, params)]
-        for rule in reversed(params.get("SortCriteria") or []):
-            member = SORTABLE.get(rule.get("FieldName", "").lower(), "Name")
-            found.sort(key=lambda table, m=member: str(table.get(m, "")), reverse=rule.get("Sort") == "DESC")  # type: ignore[misc]
+        start = number_after(params.get("NextToken")) or 0
+        if params.get("ResourceShareType") in OTHERS:
+            return {"TableList": []}
+        hit = search.compile_search(params)
+        found = [table for table in self._every_table() if hit(table)]
+        search.sort(found, params.get("SortCriteria") or [])
         more = {"NextToken": token(str(start + size))} if len(found) > start + size else {}
         return {"TableList": found[start : start + size]} | more
 
@@ -346,12 +403,10 @@ class Catalog:
     def get_table_versions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
         size = params.get("MaxResults") or PAGE
-        last = after(params.get("NextToken"))
+        last = number_after(params.get("NextToken"))
         versions = self._versions(params)
         if last is not None:
-            if not last[0].isdigit():
-                raise AwsError("InvalidInputException", "Invalid continuation token.")
-            versions = [v for v in versions if int(v["VersionId"]) < int(last[0])]
+            versions = [version for version in versions if int(version["VersionId"]) < last]
         more = {"NextToken": token(versions[size - 1]["VersionId"])} if len(versions) > size else {}
         shown = [{"Table": version, "VersionId": version["VersionId"]} for version in versions[:size]]
         return {"TableVersions": shown} | more
@@ -387,8 +442,8 @@ class Catalog:
             try:
                 self.delete_table_version({**params, "VersionId": version}, call)
             except AwsError as error:
-                detail = {"ErrorCode": error.code, "ErrorMessage": error.message}
-                errors.append({"TableName": params["TableName"], "VersionId": version, "ErrorDetail": detail})
+                about = {"TableName": params["TableName"], "VersionId": version}
+                errors.append({**about, "ErrorDetail": failed(error)})
         return {"Errors": errors}
 
     def import_status(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -403,13 +458,100 @@ def _name(given: str) -> str:
     return name
 
 
-def _check_columns(given: dict[str, Any]) -> None:
-    """A column or key named twice would be ambiguous in every query: Glue refuses it."""
-    storage = given.get("StorageDescriptor") or {}
-    for member, columns in (("Columns", storage.get("Columns")), ("PartitionKeys", given.get("PartitionKeys"))):
-        names = [column["Name"].lower() for column in columns or []]
-        if twice := sorted({name for name in names if names.count(name) > 1} if len(names) != len(set(names)) else ()):
-            raise AwsError("InvalidInputException", f"Duplicate names in {member}: {', '.join(twice)}.")
+def _refuse(given: dict[str, Any], operation: str, members: Sequence[str]) -> None:
+    for member in members:
+        if given.get(member):
+            raise unsupported("glue", operation, f"{member}.")
+
+
+def _table_input(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """The TableInput of a request; InvalidInputException when there is none, or another name stands beside it."""
+    given: dict[str, Any] | None = params.get("TableInput")
+    if given is None:
+        # The model lets a Name stand for it where OpenTableFormatInput describes the table.
+        if not (params.get("Name") and (params.get("OpenTableFormatInput") or {}).get("IcebergInput")):
+            raise AwsError("InvalidInputException", "TableInput must not be null.")
+        given = {"Name": params["Name"]}
+    if params.get("Name") and fold(params["Name"]) != _name(given["Name"]):
+        raise AwsError("InvalidInputException", "The name of a table cannot be changed.")
+    _refuse(given, call.operation, ("FederatedTable", "ViewDefinition"))
+    return given
+
+
+def check_table(given: dict[str, Any]) -> None:
+    """A TableInput that every client can read; InvalidInputException.
+
+    A column or key named twice would be ambiguous in every query; it counts as one whatever its case. A column may have
+    a key's name: Delta and Iceberg tables list their keys among their columns, too.
+    """
+    check_storage(given)
+    _once(given.get("PartitionKeys") or [], "PartitionKeys")
+
+
+def check_storage(given: dict[str, Any]) -> None:
+    """A StorageDescriptor in a TableInput or PartitionInput; InvalidInputException."""
+    _once((given.get("StorageDescriptor") or {}).get("Columns") or [], "Columns")
+
+
+def _once(columns: Sequence[dict[str, Any]], member: str) -> None:
+    names = [column["Name"].lower() for column in columns]
+    if len(names) != len(set(names)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise AwsError("InvalidInputException", f"Duplicate names in {member}: {', '.join(twice)}.")
+
+
+def column_types(table: dict[str, Any]) -> dict[str, str]:
+    """The types of a table's columns and keys, by their names in lower case."""
+    columns = (table.get("StorageDescriptor") or {}).get("Columns") or []
+    return {
+        column["Name"].lower(): column.get("Type", "") for column in (*columns, *(table.get("PartitionKeys") or []))
+    }
+
+
+def _forget_statistics(db: sqlite3.Connection, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Statistics of columns that an update took away, or made something else."""
+    kept = column_types(now)
+    gone = [name for name, kind in column_types(before).items() if kept.get(name) != kind]
+    db.executemany(
+        "DELETE FROM glue_column_statistics WHERE database = ? AND table_name = ? AND column_name = ?",
+        [(now["DatabaseName"], now["Name"], name) for name in gone],
+    )
+
+
+def index_keys(table: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """The keys of a PartitionIndex, as the table spells them; InvalidInputException where they are not its keys."""
+    known = {key["Name"].lower(): key["Name"] for key in table.get("PartitionKeys") or []}
+    keys = [key.lower() for key in given["Keys"]]
+    if strange := [key for key in given["Keys"] if key.lower() not in known]:
+        text = f"Index keys must be a subset of the table's partition keys: {', '.join(strange)}."
+        raise AwsError("InvalidInputException", text)
+    if len(set(keys)) != len(keys):
+        raise AwsError("InvalidInputException", "Index keys must not be repeated.")
+    return [known[key] for key in keys]
+
+
+def keep_indexes(db: sqlite3.Connection, table: dict[str, Any], indexes: Sequence[dict[str, Any]]) -> None:
+    """Keep more PartitionIndexes of a table inside a transaction. InvalidInputException, AlreadyExistsException,
+    ResourceNumberLimitExceededException."""
+    place = (table["DatabaseName"], table["Name"])
+    rows = db.execute("SELECT name, keys FROM glue_partition_indexes WHERE database = ? AND table_name = ?", place)
+    there = {row["name"]: decode(row["keys"]) for row in rows.fetchall()}
+    for given in indexes:
+        name, keys = given["IndexName"], index_keys(table, given)
+        if name in there or keys in there.values():
+            raise AwsError("AlreadyExistsException", f"Index {name}, or one with the same keys, already exists.")
+        there[name] = keys
+        if len(there) > MOST_INDEXES:
+            text = f"The table {table['Name']} has {MOST_INDEXES} partition indexes, which is the maximum."
+            raise AwsError("ResourceNumberLimitExceededException", text)
+        db.execute("INSERT INTO glue_partition_indexes VALUES (?, ?, ?, ?)", (*place, name, encode(keys)))
+
+
+def limit(db: sqlite3.Connection, count: str, values: Sequence[Any], most: int, what: str) -> None:
+    """AWS's quota of a kind of resource; ResourceNumberLimitExceededException."""
+    (there,) = db.execute(count, values).fetchone()
+    if there >= most:
+        raise AwsError("ResourceNumberLimitExceededException", f"There are {most} {what}, which is the maximum.")
 
 
 def matching(names: Sequence[str], expression: str) -> list[str]:
@@ -437,26 +579,3 @@ def _attributes(table: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
     members = {"NAME": ("Name",), "TABLE_TYPE": ("Name", "TableType")}
     names = {"DatabaseName", *(member for attribute in wanted for member in members.get(attribute, ("Name",)))}
     return {name: value for name, value in table.items() if name in names}
-
-
-def _hit(table: dict[str, Any], params: dict[str, Any]) -> bool:
-    columns = (table.get("StorageDescriptor") or {}).get("Columns") or []
-    columns = columns + (table.get("PartitionKeys") or [])
-    text = params.get("SearchText", "").strip().strip('"').lower()
-    fields = [table["Name"], table["DatabaseName"], table.get("Description") or ""]
-    fields += [value for column in columns for value in (column["Name"], column.get("Comment") or "")]
-    if text and not any(text in field.lower() for field in fields):
-        return False
-    return all(_passes(table, columns, rule) for rule in params.get("Filters") or [])
-
-
-def _passes(table: dict[str, Any], columns: Sequence[dict[str, Any]], rule: dict[str, Any]) -> bool:
-    key, value = rule.get("Key", "").lower(), rule.get("Value", "")
-    if key in ("column", "columns"):
-        return value.lower() in (column["Name"].lower() for column in columns)
-    parameters = {k.lower(): v for k, v in (table.get("Parameters") or {}).items()}
-    simple = {k.lower(): v for k, v in table.items() if isinstance(v, str | int | float)}
-    found = str(simple.get(key, parameters.get(key, "")))
-    if (compare := COMPARATORS.get(rule.get("Comparator", ""))) is not None:
-        return bool(compare(found, str(value)))
-    return found.lower() == str(value).lower()

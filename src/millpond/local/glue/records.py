@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from millpond.local.service import AwsError, Endpoint
+from millpond.local.service import AwsError, Call, Endpoint, unsupported
 
 
 def encode(value: Any) -> str:
@@ -44,6 +44,15 @@ def token(*key: str) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
+def number_after(text: str | None) -> int | None:
+    """The number inside a NextToken, as `after` gives texts."""
+    if (found := after(text)) is None:
+        return None
+    if not (found[0].isascii() and found[0].isdigit() and len(found[0]) < 19):
+        raise AwsError("InvalidInputException", "Invalid continuation token.")
+    return int(found[0])
+
+
 def after(text: str | None, parts: int = 1) -> list[str] | None:
     """The key inside a NextToken; None for the first page. InvalidInputException for a token that is not ours."""
     if not text:
@@ -69,3 +78,15 @@ def check_catalog(endpoint: Endpoint, params: dict[str, Any]) -> None:
     wanted = params.get("CatalogId")
     if wanted and wanted != endpoint.account:
         raise AwsError("EntityNotFoundException", f"Catalog {wanted} not found.")
+
+
+def refuse_transactions(params: dict[str, Any], call: Call) -> None:
+    """Governed tables are no more (AWS docs, "TransactionId"), and the catalog keeps no past of partitions."""
+    for member in ("TransactionId", "QueryAsOfTime"):
+        if params.get(member) is not None:
+            raise unsupported("glue", call.operation, f"{member}: there are no transactions here.")
+
+
+def failed(error: AwsError) -> dict[str, str]:
+    """The ErrorDetail of an entry of a batch."""
+    return {"ErrorCode": error.code, "ErrorMessage": error.message}
