@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from botocore.exceptions import ClientError
 sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import Workshop
 
+from millpond import cli, deploy, project, stack
+from millpond.aws.target import Target
 from millpond.local.service import Clock, Endpoint
 
 Aws = Callable[[str], Any]
@@ -368,3 +371,28 @@ def test_event_triggers_wait_for_their_batch(glue: Any, endpoint: Endpoint) -> N
     assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": "[e1, e2]"}
     assert second["WorkflowRunProperties"]["aws:eventIds"] == "[e3]"
     assert first["StartingEventBatchCondition"]["BatchSize"] == 2
+
+
+def test_import_makes_a_flow_that_runs_here(
+    glue: Any, endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (endpoint.data / "endpoint.json").write_text(json.dumps({"port": endpoint.port}))  # as `millpond up` does
+    command = ["import", "glue-workflow", "nightly", "--data", str(endpoint.data)]
+    assert cli.run([*command, "--out", str(tmp_path / "made")]) == 0
+    assert "note: Run properties (day, kind) are not carried" in capsys.readouterr().err
+    loaded = project.load(tmp_path / "made")
+    target = Target.local(endpoint.data)
+    outputs = deploy.apply(target, stack.build(loaded), {}).outputs
+    before = {name: len(glue.get_job_runs(JobName=name)["JobRuns"]) for name in ("a", "b", "c", "d", "e", "bad")}
+    states_ = target.client("stepfunctions")
+    arn = states_.start_execution(stateMachineArn=outputs[loaded.flow().logical_id])["executionArn"]
+    run = until(lambda: (one := states_.describe_execution(executionArn=arn))["status"] != "RUNNING" and one)
+    assert run["status"] == "SUCCEEDED", run
+    expected = dict.fromkeys(("a", "b", "c", "d", "crawl"), "SUCCEEDED") | {"bad": "FAILED"}
+    assert json.loads(run["output"]) == expected
+    after_ = {name: len(glue.get_job_runs(JobName=name)["JobRuns"]) for name in before}
+    assert {name for name in before if after_[name] > before[name]} == {"a", "b", "c", "d", "bad"}
+    assert glue.get_job_runs(JobName="c")["JobRuns"][0]["Arguments"]["--x"] == "1"
+    assert cli.run([*command[:2], "nowhere", *command[3:]]) == 3
+    assert "there is no Glue workflow nowhere" in (said := capsys.readouterr()).err and "nightly" in said.err
+    assert cli.run([*command, "--out", str(tmp_path / "made")]) == 2  # does not overwrite

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("stacks:plan", "Show what a deployment would change."),
     "deploy": ("stacks:deploy", "Create or update the project's stack."),
     "destroy": ("stacks:destroy", "Delete the project's stack."),
+    "import": ("imports:app", "Make a project of what is in an account: a Glue workflow."),
     "runtime": ("runtimes:app", "Install and list Glue runtimes."),
 }
 

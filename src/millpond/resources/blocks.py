@@ -7,6 +7,7 @@ all of them.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,9 +38,18 @@ def _or_empty(path: str) -> str:
     return f"{{% $exists({path}) ? {path} : '' %}}"
 
 
-def run(job: Job | str, arguments: Mapping[str, Any] | None = None, **fields: Any) -> asl.Task:
-    """Run a Glue job and wait for it (`glue:startJobRun.sync`). `job` and the `arguments` may be JSONata."""
-    call: dict[str, Any] = {"JobName": str(job)}
+def run(
+    job: Job | str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> asl.Task:
+    """Run a Glue job and wait for it (`glue:startJobRun.sync`). `job` and the `arguments` may be JSONata.
+
+    `parameters` are further ones of StartJobRun, such as `{"Timeout": 10}` (minutes).
+    """
+    call: dict[str, Any] = {"JobName": str(job), **(parameters or {})}
     if arguments:
         call["Arguments"] = dict(arguments)
     return asl.Task(
@@ -51,17 +61,19 @@ def run(job: Job | str, arguments: Mapping[str, Any] | None = None, **fields: An
     )
 
 
-def crawl(crawler: Crawler, *, longest_wait: int = 20) -> asl.Parallel:
+def crawl(crawler: Crawler | str, *, longest_wait: int = 20) -> asl.Parallel:
     """Run a crawler and wait until it is done; joins a crawl that is already running; fails when the crawl failed.
+    `crawler` may be the name of one that the project does not declare.
 
     Glue has no `.sync` for crawlers: this asks GetCrawler after 1, 2, 4, ... seconds, at most `longest_wait`. A look
     costs 9 of the 25,000 events of an execution: a crawl of ten minutes takes about 300.
     """
     line = _line()
-    name: asl.Json = {"Name": crawler.ref}
+    name: asl.Json = {"Name": str(crawler)}
+    called = crawler if isinstance(crawler, str) else crawler.name
     # State names are unique in the whole machine, nested ones too.
     start, look, ready, wait, done, failed = (
-        f"{word} crawler {crawler.name}" for word in ("Start", "Look at", "Ready?", "Wait for", "Done:", "Failed:")
+        f"{word} crawler {called}" for word in ("Start", "Look at", "Ready?", "Wait for", "Done:", "Failed:")
     )
     states: dict[str, asl.State] = {
         start: asl.Task(
@@ -170,6 +182,71 @@ def each(items: Any, body: Mapping[str, asl.State], *, concurrency: int = 0, **f
         items=items,
         processor=asl.Machine(start_at=next(iter(linked)), states=linked),
         max_concurrency=concurrency or None,
+        query_language="JSONata",
+        comment=_line(),
+        **fields,
+    )
+
+
+def noted(name: str, state: asl.Task | asl.Parallel, *, next: str) -> asl.Task | asl.Parallel:
+    """Go on to `next` however a job (`run`) or crawler (`crawl`) ends. The flow's data say how, under `name`:
+    SUCCEEDED, FAILED, TIMEOUT, STOPPED, CANCELLED, or ERROR when it could not be started."""
+
+    def data(end: str) -> str:
+        return f"{{% $merge([$states.input, {{{json.dumps(name)}: {end}}}]) %}}"
+
+    cause = "$states.errorOutput.Cause"
+    end = "'ERROR'"
+    for state_name in ("FAILED", "TIMEOUT", "STOPPED", "CANCELLED"):
+        said = (
+            f"$contains({cause}, '\"JobRunState\":\"{state_name}\"') or $contains({cause}, 'crawl ended {state_name}')"
+        )
+        end = f"{said} ? '{state_name}' : ({end})"
+    catch = asl.Catcher(error_equals=("States.ALL",), next=next, output=data(end))
+    return replace(state, output=data("'SUCCEEDED'"), catch=(*state.catch, catch), next=next)
+
+
+def all_of(*ends: tuple[str, str]) -> str:
+    """A condition for `when`: all of these (name, end) are in the flow's data, as `noted` put them there."""
+    return " and ".join(_ended(name, end) for name, end in ends)
+
+
+def any_of(*ends: tuple[str, str]) -> str:
+    """A condition for `when`: at least one of these (name, end) is in the flow's data."""
+    return " or ".join(_ended(name, end) for name, end in ends)
+
+
+def failed(*names: str) -> str:
+    """A condition for `when`: one of these ran and did not end SUCCEEDED."""
+    return " or ".join(f"$lookup($states.input, {json.dumps(name)}) != 'SUCCEEDED'" for name in names)
+
+
+def _ended(name: str, end: str) -> str:
+    return f"$lookup($states.input, {json.dumps(name)}) = {json.dumps(end)}"
+
+
+def when(*conditions: str, then: str, otherwise: str) -> asl.Choice:
+    """Go to `then` when one of the conditions holds (JSONata without its braces: `all_of(...)`), else `otherwise`."""
+    return asl.Choice(
+        rules=tuple(asl.Rule(condition=f"{{% {condition} %}}", next=then) for condition in conditions),
+        default=otherwise,
+        query_language="JSONata",
+        comment=_line(),
+    )
+
+
+def together(*branches: Mapping[str, asl.State], **fields: Any) -> asl.Parallel:
+    """Run sequences of states side by side; what each adds to the flow's data (an object) is there afterwards."""
+    made = []
+    for branch in branches:
+        linked = {
+            name: replace(state, query_language=state.query_language or "JSONata")
+            for name, state in sequence(branch).items()
+        }
+        made.append(asl.Machine(start_at=next(iter(linked)), states=linked))
+    return asl.Parallel(
+        branches=tuple(made),
+        output="{% $merge($append($states.input, $states.result)) %}",
         query_language="JSONata",
         comment=_line(),
         **fields,
