@@ -98,6 +98,10 @@ Glue triggers and workflows: in a run of a workflow a trigger fires at most once
 is done when the call returns. A schedule whose time passed while the endpoint was down fires if it is less than a
 minute late. Where AWS's words are not known, ours are used. Blueprints are refused.
 
+Glue's catalog: security configurations, encryption settings and resource policies are kept, but nothing is encrypted
+with a key and no policy is evaluated. A partition index is ACTIVE at once and makes nothing faster. Broken lengths and
+ranges are told before broken enumerations and patterns. Where AWS documents no words, ours are used.
+
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by
 StartQueryExecution. Texts and numbers of errors are from documentation, not from a comparison with Athena.

@@ -54,8 +54,8 @@ def test_modelled_errors(glue: Any) -> None:
 
 
 def test_what_is_not_carried_says_so(glue: Any) -> None:
-    assert code(glue.get_resource_policies) == "NotImplemented"
-    assert code(glue.put_resource_policy, PolicyInJson="{}") == "NotImplemented"
+    assert code(glue.list_table_optimizer_runs, CatalogId="000000000000", DatabaseName="shop", TableName="t",
+                Type="compaction") == "NotImplemented"  # fmt: skip
     assert code(glue.create_ml_transform, Name="m", InputRecordTables=[], Parameters={"TransformType": "FIND_MATCHES"},
                 Role="r") == "NotImplemented"  # fmt: skip
 

@@ -38,6 +38,8 @@ PARTS = (
     ("partitions", "Partitions"),
     ("statistics", "Statistics"),
     ("functions", "Functions"),
+    ("settings", "Settings"),
+    ("rulesets", "Rulesets"),
     ("connections", "Connections"),
     ("bookmarks", "Bookmarks"),
     ("jobs", "Jobs"),

@@ -1,6 +1,6 @@
 """Tags of Glue's resources: TagResource, UntagResource, GetTags, and `write_tags` for the Create operations.
 
-Limits: 50 tags a resource (AWS docs); names are not checked against `aws:`.
+A resource has at most 50 tags, none that begins with `aws:` (AWS docs).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ MOST = 50
 
 
 def write_tags(db: sqlite3.Connection, arn: str, tags: Mapping[str, str] | None) -> None:
-    """Add tags to a resource inside the transaction that creates it."""
+    """Add tags to a resource inside the transaction that creates it. InvalidInputException."""
+    if reserved := next((name for name in tags or {} if name.lower().startswith("aws:")), None):
+        raise AwsError("InvalidInputException", f"The tag {reserved} begins with aws:, which is reserved for AWS.")
     db.executemany("INSERT OR REPLACE INTO glue_tags VALUES (?, ?, ?)", [(arn, k, v) for k, v in (tags or {}).items()])
     (count,) = db.execute("SELECT count(*) FROM glue_tags WHERE arn = ?", (arn,)).fetchone()
     if count > MOST:
