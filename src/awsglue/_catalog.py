@@ -17,8 +17,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql import types as t
 
-from awsglue import _rows, _s3
+from awsglue import _choices, _rows, _s3
 from awsglue._aws import client, folder
 from awsglue._table import Partition, Table
 
@@ -30,14 +32,49 @@ def read(spark: SparkSession, table: Table, predicate: str, options: Mapping[str
     """An S3 table. `predicate` (push_down_predicate) is Spark SQL over the partition keys."""
     _rows.s3_read()
     if not table.keys:
-        return _unpartitioned(spark, table, options, context)
+        return _typed(_unpartitioned(spark, table, options, context), table)
     partitions = table.partitions(str(options.get("catalogPartitionPredicate", "")))
     frame = _partitioned(spark, table, partitions, options, context)
-    return frame.where(predicate) if predicate and frame.columns else frame
+    return _typed(frame.where(predicate) if predicate and frame.columns else frame, table)
 
 
 def _reader(spark: SparkSession, table: Table, *, partitions: bool) -> Any:
-    return spark.read.format(table.format()).schema(table.schema(partitions=partitions)).options(**table.options())
+    """CSV is read as text: `_typed` finds out which of it is what the catalog says."""
+    schema = table.schema(partitions=partitions)
+    if table.format() == "csv":
+        plain = [t.StructField(one.name, _text_or(one.dataType, one.name in table.keys)) for one in schema.fields]
+        schema = t.StructType(plain)
+    return spark.read.format(table.format()).schema(schema).options(**table.options())
+
+
+def _text_or(kind: t.DataType, key: bool) -> t.DataType:
+    return t.StringType() if isinstance(kind, t.AtomicType) and not key else kind
+
+
+def _typed(frame: DataFrame, table: Table) -> DataFrame:
+    """CSV in the types of the catalog. A column with texts that are no values of its type is a choice of the type and
+    string (AWS docs, "Data preparation using ResolveChoice, Lambda, and ApplyMapping"): all rows are looked at once."""
+    if table.format() != "csv" or not frame.columns:
+        return frame
+    kinds = {one.name.lower(): one.dataType for one in table.schema(partitions=False).fields}
+    texts = {one.name for one in frame.schema.fields if isinstance(one.dataType, t.StringType)}
+    wanted = {name: kinds[name] for name in frame.columns if name in texts and name in kinds}
+    wanted = {name: kind for name, kind in wanted.items() if kind != t.StringType()}
+    if not wanted:
+        return frame
+    values = {name: _choices.tried(f.trim(frame[_choices.tick(name)]), kind) for name, kind in wanted.items()}
+    other = {name: values[name].isNull() & (f.trim(frame[_choices.tick(name)]) != "") for name in wanted}
+    seen = frame.agg(*(f.max(one).alias(str(n)) for n, one in enumerate(other.values()))).first()
+    mixed = {name for name, one in zip(wanted, seen or (), strict=False) if one}
+    for name, kind in wanted.items():
+        if name in mixed:
+            text = frame[_choices.tick(name)]
+            both = {_choices.name_of(kind): values[name], "string": f.when(other[name], text)}
+            made = f.struct(*(both[one].alias(_choices.MARK + one) for one in sorted(both)))
+            values[name] = f.when(text.isNotNull(), made)
+    return frame.select(
+        *(values[one].alias(one) if one in values else frame[_choices.tick(one)] for one in frame.columns)
+    )
 
 
 def _lower(frame: DataFrame) -> DataFrame:

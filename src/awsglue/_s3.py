@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.types import StructType
 
-from awsglue import _rows
+from awsglue import _json, _rows
 from awsglue._aws import folder
 from awsglue._bookmark import tracking
 from awsglue._run import about
@@ -73,17 +73,23 @@ def read(
     """create_dynamic_frame.from_options(connection_type="s3")."""
     _rows.s3_read()
     kind = known(format)
-    reader = spark.read.format(kind).options(**reader_options(kind, format_options))
+    settings = reader_options(kind, format_options)
     chosen = select(spark, paths, options, context)
     if chosen is not None:
         if not chosen:
             return empty(spark)
         if len(paths) == 1 and not _is_file(paths[0], chosen):
-            reader = reader.option("basePath", folder(paths[0]))
-        return named(reader.load(chosen), kind, format_options)
+            settings["basePath"] = folder(paths[0])
+        return named(_load(spark, kind, settings, chosen), kind, format_options)
     if _true(options.get("recurse")) and not all(_partitioned(spark, path) for path in paths):
-        reader = reader.option("recursiveFileLookup", "true")
-    return named(reader.load(paths), kind, format_options)
+        settings["recursiveFileLookup"] = "true"
+    return named(_load(spark, kind, settings, paths), kind, format_options)
+
+
+def _load(spark: SparkSession, kind: str, settings: dict[str, str], paths: list[str]) -> DataFrame:
+    if kind == "json":
+        return _json.load(spark, paths, settings)
+    return spark.read.format(kind).options(**settings).load(paths)
 
 
 def _is_file(path: str, files: list[str]) -> bool:

@@ -73,7 +73,7 @@ class DynamicFrame:
             raise TypeError("make a DynamicFrame with DynamicFrame.fromDF(dataframe, glue_ctx, name)")
         self._frame: DataFrame | None = jdf
         self._untyped: tuple[RDD[Any], t.StructType] | None = None
-        self._stage = Stage()
+        self._stage = Stage(failed=vars(jdf).get("_failed"), name=name)  # a reader's own error records
         self.glue_ctx, self.name = glue_ctx, name
 
     @classmethod

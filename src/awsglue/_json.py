@@ -1,0 +1,86 @@
+"""JSON files as a frame: each record brings its own types, and a field of several types is a choice.
+
+The JVM looks at all records once, as Spark's own reader does. When no field has several types, Spark reads the files;
+otherwise a function in the JVM does (Json.java). Fields are in the order in which they first appear.
+
+A text that is no record is left out and is an error record. Whole numbers are `int` where all fit, else `long`; a field
+that is null everywhere is a string, an empty object is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark import RDD
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql import types as t
+
+from awsglue import _choices, _records
+
+FUNCTIONS = itertools.count()
+SHOWN = 1000  # characters of a bad text that its error record has
+
+
+def load(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> DataFrame:
+    """Read JSON. `options` are Spark's: multiLine (a file is one text), basePath, recursiveFileLookup, compression."""
+    whole = options.get("multiLine") == "true"
+    reader = spark.read.format("text").options(**{**options, "wholetext": str(whole).lower()})
+    texts = reader.load(paths)
+    jvm: Any = spark._jvm
+    said, _, bad = jvm.millpond.spark.Json.shape(texts.select("value")._jdf).rpartition("\t")
+    schema = _filled(t.StructType.fromJson(json.loads(said)))
+    assert isinstance(schema, t.StructType)
+    if not schema.fields:
+        frame = spark.createDataFrame([], t.StructType([]))
+    elif int(bad) or whole or _choices.has_choice(schema):
+        frame = _read(spark, texts, schema)
+    else:
+        return spark.read.format("json").schema(schema).options(**options).load(paths)
+    if int(bad):
+        print(f"warning: {bad} texts below {paths[0]} are no JSON records: error records", file=sys.stderr)
+        frame._failed = lambda: _failures(texts)
+    return frame
+
+
+def _read(spark: SparkSession, texts: DataFrame, schema: t.StructType) -> DataFrame:
+    """The records of texts; partition columns stay behind them."""
+    name = f"millpond_json_{next(FUNCTIONS)}"
+    jvm: Any = spark._jvm
+    jvm.millpond.spark.Json.register(spark._jsparkSession, name, schema.json())
+    others = [_choices.tick(one) for one in texts.columns if one != "value" and one not in schema.fieldNames()]
+    rows = texts.select(f.explode(f.expr(f"{name}(value)")).alias("\0record"), *others)
+    fields = (f.col("\0record").getField(one).alias(one) for one in schema.fieldNames())
+    return rows.select(*fields, *others)
+
+
+def _filled(kind: t.DataType) -> t.DataType:
+    """No null types and no empty structs, which files cannot hold."""
+    match kind:
+        case t.StructType():
+            inner = [t.StructField(one.name, _filled(one.dataType)) for one in kind.fields]
+            return t.StructType([one for one in inner if one.dataType != t.StructType([])])
+        case t.ArrayType():
+            element = _filled(kind.elementType)
+            return t.ArrayType(t.StringType() if element == t.StructType([]) else element)
+        case t.NullType():
+            return t.StringType()
+    return kind
+
+
+def _failures(texts: DataFrame) -> RDD[Any]:
+    def bad(text: str) -> list[Any]:
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            return [_records.error_record(f"not JSON: {error}", "", {"input": text[:SHOWN]}, {})]
+        records = found if isinstance(found, list) else [found]
+        if all(isinstance(one, dict) for one in records):
+            return []
+        return [_records.error_record("not a record", "", {"input": text[:SHOWN]}, {})]
+
+    return texts.select("value").where("trim(value) != ''").rdd.flatMap(lambda row: bad(row.value))
