@@ -21,14 +21,17 @@ import re
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from millpond.errors import ProjectError, Span
 from millpond.resources import Resource
+from millpond.resources.glue import Workflow
 from millpond.resources.states import StateMachine
+
+Runnable = TypeVar("Runnable", bound=Resource)
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,22 @@ class Project:
 
     def flow(self, name: str | None = None) -> StateMachine:
         """The flow of that name, or the only one."""
-        named = [flow for flow in self.flows if name in (None, flow.name)]
-        if len(named) != 1:
-            known = ", ".join(flow.name for flow in self.flows) or "none"
-            raise ProjectError(f"which flow? The project declares: {known}", help="millpond run --flow NAME")
-        return named[0]
+        return _named(self.flows, name)
+
+    def runnable(self, name: str | None = None) -> StateMachine | Workflow:
+        """The flow or Glue workflow of that name, or the only one; a flow where there is one of each."""
+        if name is None and self.flows:
+            return self.flow()
+        kinds = StateMachine | Workflow
+        return _named(tuple(resource for resource in self.resources if isinstance(resource, kinds)), name)
+
+
+def _named(declared: Sequence[Runnable], name: str | None) -> Runnable:
+    named = [one for one in declared if name in (None, one.name)]
+    if len(named) != 1:
+        known = ", ".join(one.name for one in declared) or "none"
+        raise ProjectError(f"which flow? The project declares: {known}", help="millpond run --flow NAME")
+    return named[0]
 
 
 def find(start: Path) -> Path:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import Workshop
 
 from millpond import cli, deploy, project, stack
+from millpond.aws import workflows
 from millpond.aws.target import Target
 from millpond.local.service import Clock, Endpoint
 
@@ -396,3 +397,36 @@ def test_import_makes_a_flow_that_runs_here(
     assert cli.run([*command[:2], "nowhere", *command[3:]]) == 3
     assert "there is no Glue workflow nowhere" in (said := capsys.readouterr()).err and "nightly" in said.err
     assert cli.run([*command, "--out", str(tmp_path / "made")]) == 2  # does not overwrite
+
+
+DECLARED = """
+from millpond import glue
+say = glue.Job(name="say", script="say.py", kind="pythonshell", arguments={"--word": "hello"})
+fail = glue.Job(name="fail", script="fail.py", kind="pythonshell")
+talk = glue.Workflow(name="talk", properties={"day": "1"})
+begin = glue.Trigger(name="begin", workflow=talk, starts=(fail,))
+then = glue.Trigger(name="then", workflow=talk, after=((fail, "FAILED"),), starts=(say,))
+"""
+
+
+def test_a_declared_workflow_is_deployed_run_and_shown(
+    endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.millpond]\nname = "declared"\n')
+    (tmp_path / "pipeline.py").write_text(DECLARED)
+    (tmp_path / "say.py").write_text(SAY)
+    (tmp_path / "fail.py").write_text("raise SystemExit('on purpose')")
+    (endpoint.data / "endpoint.json").write_text(json.dumps({"port": endpoint.port}))
+    loaded, target = project.load(tmp_path), Target.local(endpoint.data)
+    name = deploy.apply(target, stack.build(loaded), {}).outputs[loaded.runnable().logical_id]
+    assert name == "declared-talk"
+    found = list(workflows.follow(target, name, workflows.start(target, name, {"day": "2"})))[-1]
+    assert [(one.name, one.state) for one in found.works] == [
+        ("declared-fail", "FAILED"), ("declared-say", "SUCCEEDED"),
+    ]  # fmt: skip
+    assert found.status == "COMPLETED" and not found.succeeded
+    assert cli.run(["show", found.run_id, "--data", str(endpoint.data)]) == 0
+    said = capsys.readouterr().out
+    assert f"declared-talk  {found.run_id}  COMPLETED" in said and "FAIL declared-fail" in said
+    target.client("cloudformation").delete_stack(StackName="declared")
+    until(lambda: name not in target.client("glue").list_workflows()["Workflows"])

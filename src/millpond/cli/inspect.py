@@ -43,11 +43,14 @@ def runs(data: Data = None, limit: Annotated[int, typer.Option(min=1)] = 20, as_
 
 
 def show(name: RunName = "last", data: Data = None, as_json: AsJson = False) -> None:
-    """Show a run: its steps, and why it failed."""
+    """Show a run: its steps, and why it failed. RUN may be the id of a Glue workflow's run (wr_...)."""
     from millpond.aws import runs as view
     from millpond.cli import render
 
     target = _target(data)
+    if name.startswith("wr_"):
+        _show_workflow_run(target, name, as_json=as_json)
+        return
     run = view.get(target, view.find(target, name))
     if as_json:
         _print(view.to_json(run))
@@ -58,6 +61,19 @@ def show(name: RunName = "last", data: Data = None, as_json: AsJson = False) -> 
     elif run.status != "RUNNING":
         print()
         print(render.failure(run, view.explain(target, run)))
+
+
+def _show_workflow_run(target: Target, run_id: str, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from millpond.aws import workflows
+    from millpond.cli import render
+
+    found = workflows.get(target, workflows.find(target, run_id), run_id)
+    if as_json:
+        _print(asdict(found))
+    else:
+        print(render.workflow_run(found))
 
 
 def logs(

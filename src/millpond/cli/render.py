@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from millpond.aws.catalog import Answer
     from millpond.aws.history import StepRun
     from millpond.aws.runs import Explanation, Run
+    from millpond.aws.workflows import Work, WorkflowRun
 
 WORDS = {
     "SUCCEEDED": ("ok", "green"),
@@ -72,6 +73,22 @@ def heading(run: Run) -> str:
     """The run as one line."""
     seconds = f"  {run.seconds:.1f} s" if run.seconds is not None else ""
     return f"{run.flow}  {run.name}  {run.status}{seconds}"
+
+
+def work(found: Work) -> str:
+    """A job or crawler of a workflow's run as one line."""
+    words = {"SUCCEEDED": "ok", "FAILED": "FAIL", "ERROR": "FAIL", "TIMEOUT": "TIME", "STOPPED": "stop", "": "-"}
+    text = f"{words.get(found.state, found.state[:4].lower()):<5}{found.name}"
+    seconds = f"{found.seconds:7.1f} s" if found.seconds is not None else ""
+    kind = "crawler" if found.kind == "CRAWLER" else "not run" if not found.state else ""
+    return f"{text:<{WIDE}}{seconds:>10}  {found.error.splitlines()[0] if found.error else kind}".rstrip()
+
+
+def workflow_run(run: WorkflowRun) -> str:
+    """A run of a Glue workflow: its heading, its jobs and crawlers."""
+    seconds = f"  {run.seconds:.1f} s" if run.seconds is not None else ""
+    lines = [f"{run.workflow}  {run.run_id}  {run.status}{seconds}", *(f" {work(one)}" for one in run.works)]
+    return "\n".join([*lines, *([run.error] if run.error else [])])
 
 
 def tree(run: Run) -> str:

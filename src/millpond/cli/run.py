@@ -7,6 +7,7 @@ Words only: projects, templates and deployments come from `project`, `stack` and
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import secrets
@@ -46,7 +47,9 @@ class Laps:
 def run(
     folder: Annotated[Path, typer.Argument(metavar="[PROJECT]", help="The project's folder.")] = Path(),
     input: Annotated[str, typer.Option(help="The execution's input: JSON text, or @FILE.")] = "{}",
-    flow: Annotated[str | None, typer.Option(help="Which flow, when the project declares several.")] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="Which flow or Glue workflow, when the project declares several.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="The state folder. Default: the project's .millpond.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the template. May be repeated.")
@@ -59,15 +62,19 @@ def run(
     Starts the local AWS when it is not up; it stays up afterwards (millpond down). Exits 1 when the run failed.
     """
     from millpond import project
+    from millpond.resources.glue import Workflow
 
     loaded = project.load(folder)
     state = (data or loaded.root / ".millpond").resolve()
-    chosen = loaded.flow(flow)
+    chosen = loaded.runnable(flow)
     given = _input(input)
     laps = Laps()
     target = _local(state, loaded, laps)
     outputs = _deploy(target, loaded, _parameters(loaded, parameter, laps), laps)
     arn = outputs[chosen.logical_id]
+    if isinstance(chosen, Workflow):
+        _run_workflow(target, arn, given, detach=detach, as_json=as_json)
+        return
     name = f"{dt.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     started = target.client("stepfunctions").start_execution(stateMachineArn=arn, name=name, input=json.dumps(given))
     execution = started["executionArn"]
@@ -77,6 +84,31 @@ def run(
     with laps.lap("run"):
         found = _follow(target, execution, quiet=as_json)
     _finish(target, loaded, found, laps, as_json=as_json)
+
+
+def _run_workflow(target: Target, name: str, given: Any, *, detach: bool, as_json: bool) -> None:
+    """Run a Glue workflow, telling what ends; the input's members are its run properties."""
+    from millpond.aws import workflows
+    from millpond.cli import render
+
+    if not isinstance(given, dict):
+        raise ProjectError("the input of a Glue workflow is a JSON object: its run properties")
+    properties = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    run_id = workflows.start(target, name, properties)
+    if detach:
+        print(json.dumps({"status": "RUNNING", "runId": run_id}, indent=2) if as_json else run_id)
+        return
+    told: set[str] = set()
+    found = None
+    for found in workflows.follow(target, name, run_id):
+        for work in found.works:
+            if work.seconds is not None and f"{work.kind} {work.name}" not in told:
+                told.add(f"{work.kind} {work.name}")
+                print(render.work(work), file=sys.stderr, flush=True)
+    assert found is not None
+    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else render.workflow_run(found))
+    if not found.succeeded:
+        raise typer.Exit(1)
 
 
 def _input(text: str) -> Any:

@@ -106,6 +106,9 @@ def job(resources: tuple[Resource, ...]) -> list[Statement]:
     """What a Glue job's role may do. Network interfaces are for connections in a VPC."""
     statements = [*data(resources, write=True), *catalog(resources, write=True), *reading_secrets(resources)]
     statements += [logs("/aws-glue/"), allow(("glue:GetJobBookmark", "glue:ResetJobBookmark"), "*")]
+    if workflows := [arn("glue", f"workflow/{one.ref}") for one in resources if isinstance(one, glue.Workflow)]:
+        actions = ("GetWorkflow", "GetWorkflowRun", "GetWorkflowRunProperties", "PutWorkflowRunProperties")
+        statements.append(allow([f"glue:{action}" for action in actions], workflows))
     return statements
 
 

@@ -152,6 +152,10 @@ def _declare(making: _Making, resource: Resource) -> None:  # noqa: C901 - a dis
             _crawler(making, resource)
         case glue.Job():
             _job(making, resource)
+        case glue.Workflow():
+            _workflow(making, resource)
+        case glue.Trigger():
+            _trigger(making, resource)
         case lambda_.Function():
             _function(making, resource)
         case sagemaker.ProcessingRole():
@@ -260,7 +264,9 @@ def _job(making: _Making, job: glue.Job) -> None:
     making.role(role, "glue", iam.job(making.project.resources))
     bookmark = "job-bookmark-enable" if job.bookmark else "job-bookmark-disable"
     arguments = {"--job-bookmark-option": bookmark, "--enable-glue-datacatalog": "true", **job.arguments}
-    more: dict[str, Any] = {}
+    # A Python shell job has a capacity instead of workers (AWS docs, "Job structure").
+    size = {"WorkerType": job.worker_type, "NumberOfWorkers": job.workers}
+    more: dict[str, Any] = {"MaxCapacity": 0.0625} if job.kind == "pythonshell" else size
     if job.connections:
         names = [making.text(connection.ref) for connection in job.connections]
         more["Connections"] = t_glue.ConnectionsList(Connections=names)
@@ -274,14 +280,65 @@ def _job(making: _Making, job: glue.Job) -> None:
             ),
             DefaultArguments=making.value(arguments),
             GlueVersion=job.version,
-            WorkerType=job.worker_type,
-            NumberOfWorkers=job.workers,
             Timeout=job.timeout,
             MaxRetries=job.retries,
             ExecutionProperty=t_glue.ExecutionProperty(MaxConcurrentRuns=job.concurrency),
             **more,
         )
     )
+
+
+def _workflow(making: _Making, workflow: glue.Workflow) -> None:
+    more: dict[str, Any] = {"Description": workflow.description} if workflow.description else {}
+    if workflow.properties:
+        more["DefaultRunProperties"] = making.value(workflow.properties)
+    if workflow.concurrency:
+        more["MaxConcurrentRuns"] = workflow.concurrency
+    making.add(t_glue.Workflow(workflow.logical_id, Name=making.text(workflow.physical_name), **more))
+    making.template.add_output(t.Output(workflow.logical_id, Value=t.Ref(workflow.logical_id)))
+
+
+def _trigger(making: _Making, trigger: glue.Trigger) -> None:
+    more: dict[str, Any] = {"Description": trigger.description} if trigger.description else {}
+    if trigger.workflow:
+        more["WorkflowName"] = making.text(trigger.workflow.ref)
+    if trigger.schedule:
+        more["Schedule"] = trigger.schedule
+    if trigger.events:
+        more["EventBatchingCondition"] = t_glue.EventBatchingCondition(BatchSize=trigger.events)
+    if trigger.after:
+        conditions = [_condition(making, one) for one in trigger.after]
+        logical = {"Logical": "ANY" if trigger.any_end else "AND"} if len(conditions) > 1 else {}
+        more["Predicate"] = t_glue.Predicate(Conditions=conditions, **logical)
+    if trigger.kind in ("SCHEDULED", "CONDITIONAL"):
+        more["StartOnCreation"] = trigger.active
+    making.add(
+        t_glue.Trigger(
+            trigger.logical_id,
+            Name=making.text(trigger.physical_name),
+            Type=trigger.kind,
+            Actions=[_action(making, one) for one in trigger.starts],
+            **more,
+        )
+    )
+
+
+def _condition(making: _Making, watched: glue.Job | glue.Crawler | tuple[glue.Job | glue.Crawler, str]) -> Any:
+    worker, state = watched if isinstance(watched, tuple) else (watched, "SUCCEEDED")
+    name = making.text(worker.ref)
+    if isinstance(worker, glue.Job):
+        return t_glue.Condition(LogicalOperator="EQUALS", JobName=name, State=state)
+    return t_glue.Condition(LogicalOperator="EQUALS", CrawlerName=name, CrawlState=state)
+
+
+def _action(making: _Making, started: glue.Job | glue.Crawler | glue.Start) -> Any:
+    if isinstance(started, glue.Crawler):
+        return t_glue.Action(CrawlerName=making.text(started.ref))
+    start = started if isinstance(started, glue.Start) else glue.Start(started)
+    more: dict[str, Any] = {"Arguments": making.value(start.arguments)} if start.arguments else {}
+    if start.timeout:
+        more["Timeout"] = start.timeout
+    return t_glue.Action(JobName=making.text(start.job.ref), **more)
 
 
 def _function(making: _Making, function: lambda_.Function) -> None:

@@ -131,3 +131,46 @@ def test_requirements_are_installed_beside_the_code(root: Path) -> None:
     package = next(asset for asset in build(root).assets if asset.key.endswith(".zip"))
     assert zipfile.ZipFile(BytesIO(package.content)).namelist() == ["handler.py", "requirements.txt"]
     assert len(list((root / ".millpond" / "build").iterdir())) == 1
+
+
+def test_triggers_and_workflows(root: Path) -> None:
+    more = """
+tell = glue.Job(name="tell", script="jobs/join.py", kind="pythonshell")
+week = glue.Workflow(name="week", properties={"bucket": lake.ref}, concurrency=1)
+begin = glue.Trigger(name="begin", workflow=week, schedule="cron(0 2 * * ? *)", starts=(job, crawler))
+then = glue.Trigger(name="then", workflow=week, after=(job, (crawler, "FAILED")), any_end=True,
+                    starts=(glue.Start(tell, arguments={"--to": lake.url("x/")}, timeout=5),))
+hand = glue.Trigger(name="hand", starts=(tell,))
+"""
+    (root / "pipeline.py").write_text(PIPELINE + more)
+    resources = build(root).template["Resources"]
+    week = {"Ref": "WeekWorkflow"}
+    name = {"Fn::Sub": "${AWS::StackName}-week"}
+    assert resources["WeekWorkflow"]["Properties"] == {
+        "Name": name, "DefaultRunProperties": {"bucket": {"Ref": "LakeBucket"}}, "MaxConcurrentRuns": 1,
+    }  # fmt: skip
+    begin, then = resources["BeginTrigger"]["Properties"], resources["ThenTrigger"]["Properties"]
+    assert (begin["Type"], begin["Schedule"], begin["WorkflowName"]) == ("SCHEDULED", "cron(0 2 * * ? *)", week)
+    assert begin["Actions"] == [{"JobName": {"Ref": "JoinAllJob"}}, {"CrawlerName": {"Ref": "RawCrawler"}}]
+    assert begin["StartOnCreation"] is then["StartOnCreation"] is True
+    assert then["Predicate"] == {
+        "Logical": "ANY",
+        "Conditions": [
+            {"LogicalOperator": "EQUALS", "JobName": {"Ref": "JoinAllJob"}, "State": "SUCCEEDED"},
+            {"LogicalOperator": "EQUALS", "CrawlerName": {"Ref": "RawCrawler"}, "CrawlState": "FAILED"},
+        ],
+    }
+    (action,) = then["Actions"]
+    assert action["Arguments"] == {"--to": {"Fn::Sub": "s3://${LakeBucket}/x/"}} and action["Timeout"] == 5
+    hand = resources["HandTrigger"]["Properties"]
+    assert hand["Type"] == "ON_DEMAND" and "StartOnCreation" not in hand
+    tell = resources["TellJob"]["Properties"]
+    assert tell["MaxCapacity"] == 0.0625 and "WorkerType" not in tell
+    assert "PutWorkflowRunProperties" in json.dumps(resources["TellJobRole"])
+
+
+def test_a_trigger_has_one_cause(root: Path) -> None:
+    wrong = 'both = glue.Trigger(name="b", starts=(job,), schedule="cron(0 2 * * ? *)", after=(job,))\n'
+    (root / "pipeline.py").write_text(PIPELINE + wrong)
+    with pytest.raises(ProjectError, match="one of schedule, after and events"):
+        project.load(root)
