@@ -26,6 +26,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import select
@@ -44,6 +45,7 @@ from typing import Any
 REUSED = 20  # runs a JVM serves: what a run leaves behind (generated classes, py4j handles) stays small
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL of a run
 JVM_SECONDS = 90.0
+ORPHAN_SECONDS = 600.0  # an interactive session waits so long for the next endpoint
 GATEWAY = "MILLPOND_GATEWAY"  # tells a child that was not forked the JVM's port and secret
 FORK = sys.platform != "darwin"
 PRELOADED = ("pyspark.sql", "pyspark.sql.functions", "py4j.clientserver", "boto3", "awsglue.context", "awsglue.job")
@@ -141,6 +143,17 @@ def run_script(script: str) -> dict[str, Any]:
     return {"ok": True}
 
 
+def run_session(folder: Path, idle: float) -> dict[str, Any]:
+    """Serve an interactive session's statements (session_repl.py); returns how it ended."""
+    found = importlib.util.spec_from_file_location("session_repl", Path(__file__).with_name("session_repl.py"))
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    session = module.Session(folder, idle)
+    session.start()
+    return {"ok": True, "end": session.serve()}
+
+
 def child(spec: dict[str, Any], gateway: dict[str, Any] | None) -> None:
     """The whole life of the script's process; ends it."""
     folder = Path(spec["folder"])
@@ -171,7 +184,7 @@ def child(spec: dict[str, Any], gateway: dict[str, Any] | None) -> None:
             driver = attach(spec["conf"])
             if spec.get("catalog"):
                 importlib.import_module("awsglue._catalog").install()
-        result = run_script(spec["script"])
+        result = run_session(folder, spec["idle"]) if spec.get("idle") else run_script(spec["script"])
     except BaseException as error:  # before the script's first line
         traceback.print_exc()
         result = {"ok": False, "error": describe(error, spec["script"])}
@@ -279,6 +292,7 @@ class Host:
         self.alive = -1
         self.served = 0
         self.orphan = self.leaving = False
+        self.orphaned = 0.0
         self.received = b""
         self.signals, wake = socket.socketpair()
         for end in (self.signals, wake):
@@ -425,6 +439,7 @@ class Host:
     def judge(self, result: dict[str, Any], code: int) -> dict[str, Any]:
         assert self.spec is not None
         outcome = {"started": self.started, "ended": time.time(), "rows": result.get("rows"), "exit": code}
+        outcome |= {"end": result["end"]} if "end" in result else {}
         if self.ending and not result.get("ok"):
             text = "Job run timed out." if self.ending == "TIMEOUT" else ""
             return outcome | {"state": self.ending, "error": text}
@@ -451,6 +466,8 @@ class Host:
             now = time.monotonic()
             if self.spec and now >= self.deadline:
                 self.end_run("TIMEOUT")
+            if self.spec and self.spec.get("idle") and self.orphan and now >= self.orphaned + ORPHAN_SECONDS:
+                self.end_run("STOPPED")  # nobody would ever stop it
             if self.spec and self.ending and now >= self.kill_at:
                 self.signal_run(signal.SIGKILL)
             if self.jvm and not self.spec and self.jvm.process.poll() is not None:
@@ -471,7 +488,7 @@ class Host:
         except OSError:
             data = b""
         if not data:
-            self.orphan = True
+            self.orphan, self.orphaned = True, time.monotonic()
             return
         *lines, self.received = (self.received + data).split(b"\n")
         for line in lines:

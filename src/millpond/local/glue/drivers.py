@@ -278,7 +278,8 @@ class Drivers:
                 host.hurry(not warm)
             if starting or (shape.kind == "spark" and ours and waited < PATIENCE):
                 return
-            others = sum(h.shape.kind == shape.kind for h in self.hosts.values())
+            # A session keeps its host for hours: it must not keep job runs waiting.
+            others = sum(h.shape.kind == shape.kind and not h.run.startswith("s_") for h in self.hosts.values())
             if others < (self.size.drivers if shape.kind == "spark" else SHELLS):
                 self._launch(runtime, shape, warm=warm)
             else:

@@ -78,12 +78,13 @@ def prepare(
 ) -> tuple[Path, tuple[str, ...]]:
     """Make the folder of a run. Returns it and the jars that the JVM's class path needs. Raises LaunchError."""
     check_connections(endpoint, plan.connections)
-    folder = endpoint.folder("glue", "runs", run["id"])
+    folder: Path = run.get("folder") or endpoint.folder("glue", "runs", run["id"])
     for part in ("work", "lib", "tmp"):
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir()
     work, lib = folder / "work", folder / "lib"
-    script = fetch(endpoint, plan.script, work)
+    session = "idle" in run  # a session has no script
+    script = work / "session" if session else fetch(endpoint, plan.script, work)
     for uri in plan.files:
         fetch(endpoint, uri, work)
     added = modules(endpoint, plan, runtime, folder / "tmp" / "modules", tell)
@@ -138,6 +139,7 @@ def prepare(
             "catalog": plan.catalog,
             "timeout": plan.timeout * run["minute"],
             "plain": not plan.conf and not jars,
+            "idle": run.get("idle"),
             "fresh": added is not None,  # what the host has imported may be what the job replaces
         },
     )

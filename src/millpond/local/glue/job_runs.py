@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from millpond import runtime
 from millpond.errors import MillpondError
@@ -47,9 +47,17 @@ OCCUPIES = "state NOT IN ('WAITING', {})".format(", ".join(f"'{state}'" for stat
 BROKEN_HOSTS = 2  # so many hosts that did not start, one after the other: give the waiting runs up
 
 
+class Owner(Protocol):
+    """Who asked for a process that is not a job run: a session."""
+
+    def begun(self, active: Active) -> None: ...
+
+    def over(self, active: Active, outcome: Mapping[str, Any]) -> None: ...
+
+
 @dataclass(slots=True)
 class Active:
-    """A run that is not over. `folder` and `plan` are there once it is prepared."""
+    """A run that is not over, or a session (`owner`). `shape` and `runtime` are there once it is prepared."""
 
     id: str
     log: RunLog
@@ -60,6 +68,7 @@ class Active:
     notify: float = 0.0  # the moment of NotifyDelayAfter; 0: none
     ours: bool = True  # False: its host was started by an endpoint that is gone
     process: dict[str, Any] = field(default_factory=dict)
+    owner: Owner | None = None
     stopping: bool = False
     queued: float = 0.0  # when it began to wait for a host (monotonic)
 
@@ -204,19 +213,31 @@ class Runs:
         active.events = planned.events
         if planned.notify:
             active.notify = self.endpoint.clock.now() + planned.notify * MINUTE
-        with self.lock:
-            self.active[run["id"]] = active
-        self.launchers.submit(self._prepare, active, dict(run), planned)
+        self.enter(active, lambda: self._prepare(active, dict(run), planned))
 
     def _prepare(self, active: Active, run: dict[str, Any], planned: Plan) -> None:
+        if planned.notes:
+            active.log.note(*planned.notes)
+        active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, self.tell(active))
+        active.folder, jars = job_files.prepare(
+            self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime, self.tell(active)
+        )
+        active.shape = self.drivers.shape(planned, jars)
+
+    def adopt(self, active: Active) -> None:
+        """Watch a process that an earlier endpoint started."""
+        with self.lock:
+            self.active[active.id] = active
+        self.drivers.wake()
+
+    def enter(self, active: Active, prepare: Callable[[], None]) -> None:
+        """Give a host what `prepare` has laid down in its folder: it sets the runtime and the shape."""
+        self.adopt(active)
+        self.launchers.submit(self._enter, active, prepare)
+
+    def _enter(self, active: Active, prepare: Callable[[], None]) -> None:
         try:
-            if planned.notes:
-                active.log.note(*planned.notes)
-            active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, self._tell(active))
-            active.folder, jars = job_files.prepare(
-                self.endpoint, self.drivers, run | {"minute": MINUTE}, planned, active.runtime, self._tell(active)
-            )
-            active.shape = self.drivers.shape(planned, jars)
+            prepare()
             with self.lock:
                 if active.stopping or self.stopping:
                     return
@@ -230,7 +251,7 @@ class Runs:
             self._finish(active, {"state": "FAILED", "error": f"LAUNCH ERROR | {type(error).__name__}: {error}"})
 
     @staticmethod
-    def _tell(active: Active) -> Callable[[str], None]:
+    def tell(active: Active) -> Callable[[str], None]:
         """Progress of an installation: in the run's log and in the endpoint's."""
 
         def tell(line: str) -> None:
@@ -285,8 +306,7 @@ class Runs:
         active = Active(row["id"], RunLog(self.endpoint, folder, planned.logs(row["id"])), folder, ours=False)
         active.events = planned.events
         if (folder / "claimed").exists() or (folder / "outcome.json").exists():
-            with self.lock:
-                self.active[row["id"]] = active
+            self.adopt(active)
             return
         if row["state"] == "STOPPING":
             self._finish(active, {"state": "STOPPED", "error": ""})
@@ -303,6 +323,8 @@ class Runs:
                 for active in list(self.active.values()):
                     active.log.drain(jvm=active.jvm)
                     self._notify(active)
+                    if active.owner and active.process:
+                        active.owner.begun(active)
                     if not active.ours:
                         self._look(active)
             except Exception:  # one run's trouble must not end the watch over the others
@@ -323,7 +345,7 @@ class Runs:
                 self.broken = 0
                 self._serve_waiting()
             case "started" if active:
-                self._update(event.run, "RUNNING", "STARTING")
+                self._begun(active)
             case "done" if active:
                 self._look(active)
                 self._serve_waiting()
@@ -375,6 +397,12 @@ class Runs:
         if outcome:
             self._finish(active, outcome)
         else:
+            self._begun(active)
+
+    def _begun(self, active: Active) -> None:
+        if active.owner:
+            active.owner.begun(active)
+        else:
             self._update(active.id, "RUNNING", "STARTING")
 
     # ---- ending
@@ -395,6 +423,9 @@ class Runs:
         active.log.drain(jvm=active.jvm, last=True)
         if outcome.get("error") and "started" not in outcome:
             active.log.note(str(outcome["error"]))
+        if active.owner:
+            active.owner.over(active, outcome)
+            return
         now = self.endpoint.clock.now()
         ended = outcome.get("ended", now)
         with self.endpoint.store.write() as db:
@@ -440,6 +471,10 @@ class Runs:
             )
         self._update(run_id, "STOPPING", "STARTING")
         self._update(run_id, "STOPPING", "RUNNING")
+        self.end(run_id)
+
+    def end(self, run_id: str) -> None:
+        """End the processes of a run or session, wherever it is on its way."""
         with self.lock:
             active = self.active.get(run_id)
             if active is None:

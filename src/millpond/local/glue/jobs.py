@@ -1,4 +1,4 @@
-"""Glue jobs: definitions and the operations on their runs (job_runs.py does the work).
+"""Glue jobs: definitions and the operations on their runs (job_runs.py does the work); sessions.py has the sessions.
 
 A part of the Glue service. StartJobRun has no idempotency token on AWS, but a restarted engine must find the run that
 it had started: a task of our Step Functions starts a run once (`service.acting_for`).
@@ -15,6 +15,7 @@ from typing import Any
 from millpond.local.glue import bookmarks, records
 from millpond.local.glue.job_arguments import SHELL, check_definition, flag, invalid, with_defaults
 from millpond.local.glue.job_runs import OVER, Runs
+from millpond.local.glue.sessions import Sessions
 from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
 
@@ -29,12 +30,14 @@ class Jobs:
     ) WITHOUT ROWID;
     """
         + Runs.schema
+        + Sessions.schema
     )
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.runs = Runs(endpoint)
-        self.tagged = {"job": lambda name: self._row(name) is not None}
+        self.sessions = Sessions(endpoint, self.runs)
+        self.tagged = {"job": lambda name: self._row(name) is not None} | self.sessions.tagged
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -49,10 +52,11 @@ class Jobs:
             "GetJobRun": self.get_run,
             "GetJobRuns": self.get_runs,
             "BatchStopJobRun": self.stop_runs,
-        }
+        } | self.sessions.operations()
 
     def start(self) -> None:
         self.runs.start()
+        self.sessions.start()
 
     def stop(self) -> None:
         self.runs.stop()
