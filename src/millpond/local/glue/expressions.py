@@ -57,6 +57,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+OPPOSITE = {"=": "<>", "<>": "=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}  # `1 < year` is `year > 1`
 
 
@@ -119,12 +120,14 @@ KINDS: dict[str, Kind] = {
 @dataclass(frozen=True, slots=True)
 class Clause:
     """A part of a filter. `sql`: a condition on the column `key` that holds for every partition that passes; empty
-    where SQLite cannot help. `pins`: the texts that some keys must have, by their position."""
+    where SQLite cannot help. `pins`: the texts that some keys must have, by their position. `negated` makes the
+    opposite clause where that is a comparison, too."""
 
     test: Test
     sql: str = ""
     values: tuple[Any, ...] = ()
     pins: Mapping[int, str] = field(default_factory=dict)
+    negated: Callable[[], Clause] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,15 +364,18 @@ def _compared(position: int, kind: Kind, sign: str, other: Any) -> Clause:
     def test(values: Sequence[str]) -> Truth:
         return None if (mine := value(values)) is None else compare(mine, other)
 
+    def negated() -> Clause:
+        return _compared(position, kind, OPPOSITE[sign], other)
+
+    bound = kind.bound(other)
     if sign == "=" and kind.exact:
-        text = kind.bound(other)
         # The text with its quotes is somewhere in the key: a third of the cost of taking the key apart.
-        return Clause(test, "instr(key, ?)", (json.dumps(text, ensure_ascii=False),), {position: text})
+        quoted = json.dumps(bound, ensure_ascii=False)
+        return Clause(test, "instr(key, ?)", (quoted,), {position: bound}, negated)
     if sign in ("<>", "!="):
-        return Clause(test)
-    if kind.loose and sign in ("<", ">"):
-        sign += "="
-    return Clause(test, f"{kind.sql.format(position)} {sign} ?", (kind.bound(other),))
+        return Clause(test, negated=negated)
+    loosely = sign + "=" if kind.loose and sign in ("<", ">") else sign
+    return Clause(test, f"{kind.sql.format(position)} {loosely} ?", (bound,), negated=negated)
 
 
 def _among(position: int, kind: Kind, wanted: Sequence[Any]) -> Clause:
@@ -396,7 +402,9 @@ def _alike(position: int, pattern: str) -> Clause:
 
 
 def _negate(clause: Clause) -> Clause:
-    """What SQLite knows of the clause says nothing about its opposite."""
+    """What SQLite knows of a clause says nothing about its opposite, unless that is a comparison, too."""
+    if clause.negated is not None:
+        return clause.negated()
     test = clause.test
     return Clause(lambda values: None if (truth := test(values)) is None else not truth)
 

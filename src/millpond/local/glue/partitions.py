@@ -16,11 +16,11 @@ from typing import Any
 
 from millpond.local.glue.catalog import STORAGE_DEFAULTS, Catalog, check_storage, keep_indexes
 from millpond.local.glue.expressions import ExpressionError, Filter, compile_filter
-from millpond.local.glue.records import after, check_catalog, decode, encode, failed, refuse_transactions, token
+from millpond.local.glue.records import after, check_catalog, decode, encode, failed, page, refuse_transactions
 from millpond.local.service import AwsError, Call, Endpoint, Operation
 
 PAGE = 1000  # PageSize, and the default (AWS docs)
-READ = 2000  # rows in one read of all
+READ = 5000  # rows, or keys, in one read of many
 
 SELECT = "SELECT key, body FROM glue_partitions WHERE database = ? AND table_name = ?"
 FIND = f"{SELECT} AND key = ?"
@@ -203,19 +203,32 @@ class Partitions:
         (last,) = after(params.get("NextToken")) or [""]
         chosen = _filter(table, params.get("Expression"))
         sql, values = _narrowed(table, chosen, params.get("Segment"))
-        found: list[sqlite3.Row] = []
-        while len(found) <= size:
-            rows = self.endpoint.store.read(sql, (*values, last, size + 1))
-            found += [row for row in rows if chosen is None or chosen(decode(row["key"]))]
-            if len(rows) <= size:
-                break
-            last = rows[-1]["key"]
-        more = {"NextToken": token(found[size - 1]["key"])} if len(found) > size else {}
-        partitions = [self._shown(table, row["body"]) for row in found[:size]]
+        if chosen is None:
+            rows: Sequence[Any] = self.endpoint.store.read(sql, (*values, last, size + 1))
+        else:
+            rows = self._chosen(table, chosen, sql, (*values, last), size + 1)
+        shown, more = page(rows, size, "key")
+        partitions = [self._shown(table, row["body"]) for row in shown]
         if params.get("ExcludeColumnSchema"):
             for partition in partitions:
                 partition.get("StorageDescriptor", {}).pop("Columns", None)
         return {"Partitions": partitions} | more
+
+    def _chosen(
+        self, table: dict[str, Any], chosen: Filter, sql: str, values: Sequence[Any], wanted: int
+    ) -> list[sqlite3.Row]:
+        """The first rows that a filter lets through: keys are looked at, and only what is found is read whole."""
+        *before, last = values
+        keys: list[str] = []
+        number = wanted  # of keys looked at: a filter that SQLite knows leaves few to look at, another one many
+        while len(keys) < wanted:
+            rows = self.endpoint.store.read(sql, (*before, last, number))
+            keys += [row["key"] for row in rows if chosen(decode(row["key"]))]
+            if len(rows) < number:
+                break
+            last, number = rows[-1]["key"], READ
+        found = (self.endpoint.store.one(FIND, (*_place(table), key)) for key in keys[:wanted])
+        return [row for row in found if row is not None]
 
     # -- indexes
 
@@ -261,7 +274,7 @@ def _narrowed(
     table: dict[str, Any], chosen: Filter | None, segment: dict[str, int] | None
 ) -> tuple[str, tuple[Any, ...]]:
     """The query for partitions, up to the key and the number that it still wants, and its other parameters."""
-    sql: str = SELECT
+    sql: str = SELECT if chosen is None else SELECT.replace("key, body", "key")
     values: list[Any] = list(_place(table))
     if chosen is not None:
         sql, values = f"{sql} AND ({chosen.sql})", [*values, *chosen.values]

@@ -18,7 +18,7 @@ from millpond.local.service import AwsError, Call, Endpoint, unsupported
 
 def encode(value: Any) -> str:
     """A document as text: times become seconds since the epoch."""
-    return json.dumps(value, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _plain(value: Any) -> Any:
@@ -27,6 +27,9 @@ def _plain(value: Any) -> Any:
             return value.timestamp()
         case _:
             raise TypeError(f"{type(value).__name__} in a Glue document")
+
+
+_ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False)  # json.dumps makes one a call
 
 
 def decode(text: str) -> Any:
