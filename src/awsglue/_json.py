@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from pyspark import RDD
@@ -21,16 +20,16 @@ from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
 from awsglue import _choices, _records
+from awsglue._documents import Source
 
 FUNCTIONS = itertools.count()
 SHOWN = 1000  # characters of a bad text that its error record has
 
 
-def load(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> DataFrame:
-    """Read JSON. `options` are Spark's: multiLine (a file is one text), basePath, recursiveFileLookup, compression."""
-    whole = options.get("multiLine") == "true"
-    reader = spark.read.format("text").options(**{**options, "wholetext": str(whole).lower()})
-    texts = reader.load(paths)
+def load(source: Source, *, whole: bool) -> DataFrame:
+    """Read JSON; `whole`: a file is one text."""
+    texts = source.texts() if whole else source.lines()
+    spark = texts.sparkSession
     jvm: Any = spark._jvm
     said, _, bad = jvm.millpond.spark.Json.shape(texts.select("value")._jdf).rpartition("\t")
     schema = _filled(t.StructType.fromJson(json.loads(said)))
@@ -40,9 +39,9 @@ def load(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> D
     elif int(bad) or whole or _choices.has_choice(schema):
         frame = _read(spark, texts, schema)
     else:
-        return spark.read.format("json").schema(schema).options(**options).load(paths)
+        return source.attach(source.reader().format("json").schema(schema).load(source.paths))
     if int(bad):
-        print(f"warning: {bad} texts below {paths[0]} are no JSON records: error records", file=sys.stderr)
+        print(f"warning: {bad} texts below {source.paths[0]} are no JSON records: error records", file=sys.stderr)
         frame._failed = lambda: _failures(texts)
     return frame
 

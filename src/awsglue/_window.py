@@ -18,10 +18,11 @@ MOST = 1000  # maxFilesInBand
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One object: `modified` in milliseconds since the epoch."""
+    """One object: `modified` in milliseconds since the epoch, `size` in bytes."""
 
     uri: str
     modified: int
+    size: int = 1
 
 
 def fresh(
@@ -49,6 +50,24 @@ def fresh(
         if in_band:
             late.append([one.uri, one.modified])
     return chosen, {"kind": "s3", "low": mark, "high": until, "band": late}
+
+
+def bounded(chosen: list[File], marks: dict[str, Any], band: int, files: int, size: int) -> list[File]:
+    """boundedFiles and boundedSize: the oldest `files` of the chosen ones, or those of `size` bytes together, at least
+    one (0 is no bound). The marks are moved back, so that the rest is the next run's."""
+    taken: list[File] = []
+    total = 0
+    for one in chosen:
+        if taken and ((files and len(taken) >= files) or (size and total + one.size > size)):
+            break
+        taken.append(one)
+        total += one.size
+    if len(taken) < len(chosen):
+        high = taken[-1].modified
+        seen = [one for one in marks["band"] if one[0] not in {each.uri for each in chosen}]
+        late = [[one.uri, one.modified] for one in taken if one.modified > high - band]
+        marks |= {"high": high, "band": [one for one in seen if one[1] > high - band] + late}
+    return taken
 
 
 def hidden(rest: str) -> bool:

@@ -1,17 +1,17 @@
 package millpond.spark;
 
 import java.io.IOException;
-import java.net.URI;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.TimeZone;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
-import org.apache.hadoop.fs.LocatedFileStatus;
 import org.apache.hadoop.fs.Path;
-import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.logging.log4j.Level;
 import org.apache.logging.log4j.core.config.Configurator;
 import org.apache.spark.SparkContext;
@@ -52,12 +52,19 @@ public final class Driver {
     /** All objects below `prefix`, as lines of modification time (ms), size and URI, separated by tabs. */
     public static String list(String prefix, Configuration conf) throws IOException {
         Path path = new Path(prefix);
-        FileSystem files = FileSystem.get(URI.create(path.toString()), conf);
+        FileSystem files = path.getFileSystem(conf);
         List<String> lines = new ArrayList<>();
-        RemoteIterator<LocatedFileStatus> found = files.listFiles(path, true);
-        while (found.hasNext()) {
-            LocatedFileStatus file = found.next();
-            lines.add(file.getModificationTime() + "\t" + file.getLen() + "\t" + file.getPath());
+        Deque<Path> folders = new ArrayDeque<>();
+        folders.push(path);
+        while (!folders.isEmpty()) {
+            Path folder = folders.pop();
+            for (FileStatus file : files.listStatus(folder)) {
+                if (!file.isDirectory()) {
+                    lines.add(file.getModificationTime() + "\t" + file.getLen() + "\t" + file.getPath());
+                } else if (!file.getPath().getName().equals("_temporary")) { // that name is Spark's own, never read
+                    folders.push(file.getPath());
+                }
+            }
         }
         return String.join("\n", lines);
     }
