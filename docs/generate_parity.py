@@ -91,12 +91,10 @@ Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too. Worker type and number
 at most what it has. `--additional-python-modules` may name what the runtime has; the rest is refused.
 
 Crawlers: the rule of similarity is not published; ours is in the crawler's documentation. Counts of files over 1 MB are
-estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient.
-
-Glue triggers and workflows: in a run of a workflow a trigger fires at most once, outside one `ANY` fires at each event
-(AWS does not say). DeleteWorkflow deletes the workflow's triggers and runs. Starting, stopping and deleting a trigger
-is done when the call returns. A schedule whose time passed while the endpoint was down fires if it is less than a
-minute late. Where AWS's words are not known, ours are used. Blueprints are refused.
+estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient. DynamoDB, MongoDB and Hudi targets are refused.
+Amazon Ion is classified UNKNOWN. In event mode a crawl compares its listing with the last one instead of reading the
+queue, since S3 delivers no events here. Delta logs with checkpoints of the V2 spec fail the crawl. How columns of XML
+attributes are called (`_name`), and what `CustomDatatypes` of a CSV classifier do, AWS does not document.
 
 Glue's catalog: security configurations, encryption settings and resource policies are kept, but nothing is encrypted
 with a key and no policy is evaluated. A partition index is ACTIVE at once and makes nothing faster. Broken lengths and

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from millpond.cli import run
+from millpond.local.service import Endpoint
 
 Aws = Callable[[str], Any]
 ROLE = "arn:aws:iam::000000000000:role/crawl"
@@ -95,6 +99,26 @@ def test_the_life_of_a_crawler(glue: Any, lake: Any, aws: Aws) -> None:
     glue.delete_crawler(Name="life")
     with pytest.raises(glue.exceptions.EntityNotFoundException):
         glue.start_crawler(Name="life")
+
+
+def test_the_command_line_runs_and_explains(
+    glue: Any, lake: Any, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (endpoint.data / "endpoint.json").write_text(json.dumps({"pid": 0, "port": endpoint.port, "started": 0}))
+    data = ["--data", str(endpoint.data)]
+    lake("why/day=1/x.csv", "id,n\n1,2\n3,4\n")
+    targets = {"S3Targets": [{"Path": "s3://lake/why/"}]}
+    glue.create_crawler(Name="why", Role=ROLE, DatabaseName="why_db", Targets=targets)
+    assert run(["crawl", "explain", "why", *data]) == 3 and "--dry-run" in capsys.readouterr().err
+    assert run(["crawl", "explain", "why", "--dry-run", *data]) == 0
+    shown = capsys.readouterr().out
+    assert "why  would be created  csv  s3://lake/why/" in shown and "day from the names of k=v folders" in shown
+    assert glue.get_crawler(Name="why")["Crawler"].get("LastCrawl") is None
+    assert run(["crawl", "run", "why", *data]) == 0 and "tables ADD: 1" in capsys.readouterr().out
+    assert run(["crawl", "explain", "why", "--json", *data]) == 0
+    assert json.loads(capsys.readouterr().out)["tables"][0]["said"] == "created"
+    assert run(["crawl", "list", *data]) == 0 and "SUCCEEDED" in capsys.readouterr().out
+    assert run(["crawl", "run", "nobody", *data]) == 3
 
 
 def test_running_is_seen_at_once_and_a_second_start_is_refused(glue: Any, lake: Any) -> None:

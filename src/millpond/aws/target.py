@@ -68,8 +68,8 @@ class Target:
         config = Config(inject_host_prefix=False, retries={"total_max_attempts": 2, "mode": "standard"})
         return session.client(service, endpoint_url=self.endpoint_url, config=config)
 
-    def get(self, path: str) -> Any:
-        """A JSON document of the local endpoint's own routes (`/_millpond/...`): local only."""
+    def get(self, path: str, *, timeout: float = 30) -> Any:
+        """A JSON document of the local endpoint's own routes (`/_millpond/...`): local only. `timeout`: seconds."""
         import urllib.error
         import urllib.request
 
@@ -83,7 +83,7 @@ class Target:
         SigV4Auth(Credentials(self.access_key or "", self.secret_key or ""), "millpond", self.region).add_auth(request)
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.endpoint_url + path, headers=dict(request.headers)), timeout=30
+                urllib.request.Request(self.endpoint_url + path, headers=dict(request.headers)), timeout=timeout
             ) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("inspect:sql", "Query the lake with Athena SQL."),
     "tables": ("inspect:tables", "List the tables of the catalog."),
     "bookmark": ("bookmarks:app", "Show, reset and rewind the bookmark of a Glue job."),
+    "crawl": ("crawl:app", "Run crawlers, and explain the tables that they find."),
     "outbox": ("inspect:outbox", "Show what was published to SNS topics."),
     "build": ("stacks:build", "Write the template, the flows and the assets as files."),
     "plan": ("stacks:plan", "Show what a deployment would change."),

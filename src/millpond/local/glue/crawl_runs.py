@@ -19,7 +19,8 @@ from typing import Any
 from millpond.local.glue.catalog import Catalog
 from millpond.local.glue.classifiers import Classifiers
 from millpond.local.glue.connections import Connections
-from millpond.local.glue.crawl.changes import Tally, Writer
+from millpond.local.glue.crawl.changes import Change, Tally, Writer
+from millpond.local.glue.crawl.explain import report
 from millpond.local.glue.crawl.run import decide, survey, write
 from millpond.local.glue.crawl.survey import CrawlFailed, Settings, Stopped, Survey, World
 from millpond.local.glue.crawler_settings import CARRIED_TARGETS, EVENTS, NEW_FOLDERS, policies, wants_index
@@ -46,6 +47,7 @@ CREATE INDEX IF NOT EXISTS glue_crawls_of ON glue_crawls (crawler, started);
 CREATE TABLE IF NOT EXISTS glue_crawl_folders (
     crawler TEXT NOT NULL, folder TEXT NOT NULL, PRIMARY KEY (crawler, folder)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS glue_crawl_reports (crawler TEXT PRIMARY KEY, report TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -147,17 +149,54 @@ class CrawlRuns:
         lines("BENCHMARK", f"Running Start Crawl for Crawler {name}")
         change = body["SchemaChangePolicy"]
         lines("INFO", f"Crawler configured with SchemaChangePolicy {encode(change)}.")
-        found = survey(settings, world)
+        found, changes, error = Survey(), [], ""
+        try:
+            changes = self._decided(settings, found, world, threshold)
+            lines("BENCHMARK", f"Classification complete, writing results to database {settings.database}")
+            self._write(changes, self._writer(body, settings), settings, world, crawl)
+            lines("BENCHMARK", "Finished writing to Catalog")
+        except Exception as failed:
+            error = "the crawl was stopped" if isinstance(failed, Stopped) else getattr(failed, "message", str(failed))
+            raise
+        finally:
+            self._keep(name, report(settings, found, changes, dry_run=False, error=error))
+        self._remember_crawl(name, found, settings)
+        self._finish(name, crawl, "COMPLETED", "")
+
+    def _decided(self, settings: Settings, found: Survey, world: World, threshold: int) -> list[Change]:
+        """Everything up to the writing."""
+        survey(settings, world, found)
         if threshold and len(found.entries) > threshold:
             raise CrawlFailed(
                 f"The number of tables detected by crawler: {len(found.entries)} is greater than the table threshold"
                 f" value provided: {threshold}"
             )
-        lines("BENCHMARK", f"Classification complete, writing results to database {settings.database}")
-        self._write(settings, found, self._writer(body, settings), world, crawl)
-        lines("BENCHMARK", "Finished writing to Catalog")
-        self._remember_crawl(name, found, settings)
-        self._finish(name, crawl, "COMPLETED", "")
+        return decide(settings, found, self.catalog, world, int(self.endpoint.clock.now() * 1000))
+
+    def explained(self, name: str, *, dry_run: bool) -> dict[str, Any] | None:
+        """The report of the last crawl, None before the first; or of one that is made now and writes nothing."""
+        if not dry_run:
+            row = self.endpoint.store.one("SELECT report FROM glue_crawl_reports WHERE crawler = ?", (name,))
+            return decode(row["report"]) if row else None
+        row = self.endpoint.store.one("SELECT body FROM glue_crawlers WHERE name = ?", (name,))
+        if row is None:
+            return None
+        settings, threshold = self._settings(decode(row["body"]), "")
+        found, changes, error = Survey(), [], ""
+        world = self._world(self._open, lambda level, text: None)
+        try:
+            changes = self._decided(settings, found, world, threshold)
+        except (CrawlFailed, AwsError) as failed:
+            error = failed.message if isinstance(failed, AwsError) else str(failed)
+        return report(settings, found, changes, dry_run=True, error=error)
+
+    def _open(self) -> None:
+        if self._closing.is_set():
+            raise CrawlFailed("the endpoint is shutting down")
+
+    def _keep(self, name: str, told: Mapping[str, Any]) -> None:
+        with self.endpoint.store.write() as db:
+            db.execute("INSERT OR REPLACE INTO glue_crawl_reports VALUES (?, ?)", (name, encode(told)))
 
     def _world(self, check: Callable[[], None], log: Callable[[str, str], None]) -> World:
         return World(self._objects, self.connections.resolve, self.catalog.table, check, log, self._put)
@@ -167,12 +206,11 @@ class CrawlRuns:
         arn = f"arn:aws:sts::{self.endpoint.account}:assumed-role/{role}/AWS-Crawler"
         return Writer(self.catalog, self.partitions, arn, settings.policies)
 
-    def _write(self, settings: Settings, found: Survey, writer: Writer, world: World, crawl: str) -> None:
+    def _write(self, changes: list[Change], writer: Writer, settings: Settings, world: World, crawl: str) -> None:
         if not settings.targets["CatalogTargets"]:
             self._database(settings.database, world)
         now_ms = int(self.endpoint.clock.now() * 1000)
         tally = self._tally(crawl)
-        changes = decide(settings, found, writer, world, now_ms)
         try:
             write(changes, writer, world, tally, now_ms=now_ms, written=lambda: self._remember(crawl, tally))
         finally:

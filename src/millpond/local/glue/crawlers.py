@@ -196,10 +196,22 @@ class Crawlers:
             db.execute("DELETE FROM glue_crawlers WHERE name = ?", (name,))
             db.execute("DELETE FROM glue_crawls WHERE crawler = ?", (name,))
             db.execute("DELETE FROM glue_crawl_folders WHERE crawler = ?", (name,))
+            db.execute("DELETE FROM glue_crawl_reports WHERE crawler = ?", (name,))
             drop_tags(db, self.endpoint.arn("glue", f"crawler/{name}"))
         return {}
 
     # -- crawls
+
+    def explain(self, name: str, *, dry_run: bool) -> dict[str, Any]:
+        """What the last crawl found and why, or what one would find now: see crawl/explain.py.
+
+        EntityNotFoundException for a crawler that does not exist or, without `dry_run`, has never run.
+        """
+        self._existing(name)
+        told = self.runs.explained(name, dry_run=dry_run)
+        if told is None:
+            raise AwsError("EntityNotFoundException", f"Crawler with name {name} has not run yet")
+        return told
 
     def start_crawler(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         self._existing(params["Name"])

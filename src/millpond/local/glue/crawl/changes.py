@@ -51,6 +51,7 @@ class Change:
     entry: Entry | None = None
     notes: tuple[str, ...] = ()
     database: str = ""
+    before: Mapping[str, Any] | None = None  # the table as it was
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ def plan(
         if before is None:
             yield Change("ADD", name, given, entry)
         else:
-            yield _change(before, given, entry, policies, now_ms)
+            yield replace(_change(before, given, entry, policies, now_ms), before=before)
     if policies.partial:
         return
     for name, table in tables.items():

@@ -13,7 +13,7 @@ from typing import Any
 
 from millpond.local.glue.crawl.classify import Layout
 from millpond.local.glue.crawl.grouping import Leaf, Part, Table
-from millpond.local.glue.crawl.hive import Columns, spell
+from millpond.local.glue.crawl.hive import UNKNOWN, Columns, spell
 from millpond.local.glue.crawl.names import table_name
 from millpond.local.glue.jdbc import Relation
 
@@ -114,7 +114,44 @@ def s3_entry(table: Table, bucket: str, crawl: Crawl) -> Entry:
     }
     gone = {c.name for c in table.leaf.columns} - {c.name for c in columns}
     partitions = tuple(_partition(part, bucket, gone) for part in table.parts)
-    return Entry(given, partitions, table.reason, (*table.warnings, *warnings))
+    return Entry(
+        given,
+        partitions,
+        table.reason,
+        (*table.warnings, *warnings),
+        why={column.name: column_reason(column.name, spell(column.type), table.leaf) for column in columns},
+        keys_why=_keys_reason(table, keys),
+    )
+
+
+def column_reason(name: str, kind: str, leaf: Leaf) -> str:
+    """Where the type of a column comes from: which types its files have, by the first of each."""
+    found: dict[str, tuple[int, str]] = {}
+    total = 0
+    for shape in leaf.shapes:
+        total += shape.files
+        for column in shape.columns:
+            if column.name == name:
+                said = "no value" if column.type == UNKNOWN else spell(column.type)
+                count, first = found.get(said, (0, shape.first))
+                found[said] = count + shape.files, first
+    seen = sum(count for count, _ in found.values())
+    if len(found) == 1:
+        (said,) = found
+        many = f"{seen} file{'' if seen == 1 else 's'}" if seen == total else f"{seen} of {total} files"
+        return f"{said} in {many}"
+    parts = [
+        f"{said} in {count} ({first})" for said, (count, first) in sorted(found.items(), key=lambda one: -one[1][0])
+    ]
+    return f"{'; '.join(parts)}: {kind} holds all" + ("" if seen == total else f"; absent in {total - seen}")
+
+
+def _keys_reason(table: Table, keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    example = table.parts[0].leaf.folder[len(table.root) :]
+    named = "the names of k=v folders" if "=" in example else "folders that have no names k=v: partition_0, partition_1"
+    return f"{', '.join(keys)} from {named} ({example})"
 
 
 def _apart(table: Table) -> tuple[Columns, tuple[str, ...], tuple[str, ...]]:

@@ -7,6 +7,8 @@ is a table. AWS does not publish its formula; ours is the share of common (name,
 than 0.7, with at most five distinct schemas.
 
 Our decisions where AWS documents nothing:
+- where types are inferred from values (CSV, JSON) numbers of any width count as one type: `amount` is 10 in one folder
+  and 10.5 in the next;
 - a single child is a partition level only when it is named like one (`k=v`, a number, a date); else the table's root
   is the child, so that a crawl of `raw/` with only `raw/orders/` finds `orders`;
 - of a folder with different schemas the majority is the folder's table, each other file a table of its own; without
@@ -21,14 +23,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from millpond.local.glue.crawl.classify import Contents, Layout, merged
-from millpond.local.glue.crawl.hive import WIDTHS, Columns, Type, alike
+from millpond.local.glue.crawl.hive import WIDTHS, Columns, Type, alike, spell
 
 THRESHOLD = 0.7
 MOST_SCHEMAS = 5
+INFERRED = ("csv", "json", "xml", "bson")  # formats whose types follow from the values that happen to be there
 LEVEL_NAME = re.compile(r"[^=]+=.*|\d{1,4}([-_]\d{1,2}){0,2}|\d{6,10}")
 
 
@@ -55,8 +58,17 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """One schema that `files` files have; `first` is the key of one of them."""
+
+    columns: Columns
+    files: int
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
-    """The files of one folder, as one: a partition, or a table without partitions."""
+    """The files of one folder, as one: a partition, or a table without partitions. `shapes` tell how it came about."""
 
     folder: str
     layout: Layout
@@ -66,6 +78,7 @@ class Leaf:
     records: int
     data: int  # decompressed bytes, from the records and their average
     literal: str = ""
+    shapes: tuple[Shape, ...] = field(default=(), compare=False)
 
     @property
     def average(self) -> int:
@@ -129,7 +142,7 @@ def group(files: Iterable[File], root: str, policy: Policy = Policy()) -> list[T
 
 
 def similarity(one: Columns, other: Columns, *, loose: bool = False) -> float:
-    """|common (name, type)| / |union (name, type)|. `loose`: numbers of any width are common (files of one folder)."""
+    """|common (name, type)| / |union (name, type)|. `loose`: numbers of any width are common."""
     types = {column.name: column.type for column in other}
     same = _number_alike if loose else alike
     common = sum(1 for column in one if column.name in types and same(column.type, types[column.name]))
@@ -143,19 +156,19 @@ def _number_alike(one: Type, other: Type) -> bool:
     return alike(one, other)
 
 
-def similar(shapes: Sequence[Columns]) -> bool:
+def similar(shapes: Sequence[Columns], *, loose: bool = False) -> bool:
     """Whether schemas may be partitions of one table: at most five, each two of them similar."""
     if len(shapes) > MOST_SCHEMAS:
         return False
-    return all(similarity(a, b) > THRESHOLD for n, a in enumerate(shapes) for b in shapes[:n])
+    return all(similarity(a, b, loose=loose) > THRESHOLD for n, a in enumerate(shapes) for b in shapes[:n])
 
 
-def distinct(shapes: Iterable[Columns]) -> list[Columns]:
+def distinct(shapes: Iterable[Columns], *, loose: bool = False) -> list[Columns]:
     """Schemas that differ in more than the width of an integer or a type that is not known yet."""
     found: list[Columns] = []
     for shape in shapes:
         for n, before in enumerate(found):
-            if shape == before or (len(shape) == len(before) and similarity(shape, before) == 1.0):
+            if shape == before or (len(shape) == len(before) and similarity(shape, before, loose=loose) == 1.0):
                 found[n] = merged(before, shape)
                 break
         else:
@@ -171,11 +184,12 @@ def distinct(shapes: Iterable[Columns]) -> list[Columns]:
 def leaf_of(folder: str, files: Sequence[File]) -> Leaf:
     """Files of one layout as one."""
     columns: Columns = ()
-    seen: set[Columns] = set()
+    seen: dict[Columns, tuple[int, str]] = {}
     for file in files:
-        if file.contents.columns not in seen:
-            seen.add(file.contents.columns)
+        count, first = seen.get(file.contents.columns, (0, file.key))
+        if not count:
             columns = merged(columns, file.contents.columns)
+        seen[file.contents.columns] = count + 1, first
     return Leaf(
         folder=folder,
         layout=files[0].contents.layout,
@@ -185,6 +199,7 @@ def leaf_of(folder: str, files: Sequence[File]) -> Leaf:
         records=sum(file.contents.records for file in files),
         data=sum(_data(file) for file in files),
         literal=files[-1].contents.literal,
+        shapes=tuple(Shape(shape, count, first) for shape, (count, first) in seen.items()),
     )
 
 
@@ -293,9 +308,10 @@ def _below(state: _Grouping, folder: str, children: Sequence[str]) -> _Open | No
         for child in children:
             del state.open[child]
         return joined
+    why = difference(folder, opened) if whole else "some of them hold tables of their own"
     for child in children:
         if child in state.open:
-            _close(state, child, folder)
+            _close(state, child, folder, why)
     state.closed.add(folder)
     return None
 
@@ -310,8 +326,40 @@ def _joined(folder: str, groups: Sequence[_Open]) -> _Open | None:
         return None
     if any(not one.keyed and len(one.leaves) > 1 for one in groups):
         return None
-    shapes = distinct(shape for one in groups for shape in one.shapes)
-    return _Open(folder, leaves, shapes, keyed=True) if similar(shapes) else None
+    loose = leaves[0].layout.classification in INFERRED
+    shapes = distinct((shape for one in groups for shape in one.shapes), loose=loose)
+    return _Open(folder, leaves, shapes, keyed=True) if similar(shapes, loose=loose) else None
+
+
+def difference(folder: str, groups: Sequence[_Open]) -> str:
+    """Why groups are not the partitions of one table."""
+    leaves = [leaf for one in groups for leaf in one.leaves]
+    layouts = list(dict.fromkeys(leaf.layout for leaf in leaves))
+    if len(layouts) > 1:
+        return f"{told(layouts[0], layouts[1])} and {told(layouts[1], layouts[0])}"
+    if _scheme(folder, leaves) is None or any(not one.keyed and len(one.leaves) > 1 for one in groups):
+        return "in depth, or in the names of their levels"
+    loose = layouts[0].classification in INFERRED
+    shapes = distinct((shape for one in groups for shape in one.shapes), loose=loose)
+    if len(shapes) > MOST_SCHEMAS:
+        return f"more than {MOST_SCHEMAS} schemas"
+    pairs = [(similarity(a, b, loose=loose), b, a) for n, a in enumerate(shapes) for b in shapes[:n]]
+    least, one, other = min(pairs, key=lambda pair: pair[0], default=(1.0, (), ()))
+    apart = f"({_apart(one, other)}) and ({_apart(other, one)})"
+    return f"{apart} are not common to them, their similarity is {least:.2f} and must be above {THRESHOLD}"
+
+
+def told(layout: Layout, other: Layout) -> str:
+    """What a layout is, as far as it differs from another."""
+    members = ("classification", "compression", "delimiter", "header", "quote", "serde", "json_path", "row_tag", "grok")
+    found = [f"{name} {getattr(layout, name)!r}" for name in members if getattr(layout, name) != getattr(other, name)]
+    return ", ".join(found[:2])
+
+
+def _apart(columns: Columns, others: Columns) -> str:
+    """The columns that others do not have."""
+    found = [f"{column.name} {spell(column.type)}" for column in columns if column not in others]
+    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
 
 
 def _scheme(root: str, leaves: Sequence[Leaf]) -> tuple[str, ...] | None:
@@ -354,9 +402,10 @@ def _join(state: _Grouping, folder: str, own: _Open | None, below: _Open | None,
             state.open[folder] = result
         return
     named = any("=" in level for leaf in below.leaves for level in _levels(folder, leaf.folder))
-    shapes = distinct([*own.shapes, *below.shapes])
+    loose = own.leaves[0].layout.classification in INFERRED
+    shapes = distinct([*own.shapes, *below.shapes], loose=loose)
     compatible = all(leaf.layout == own.leaves[0].layout for leaf in below.leaves)
-    if not named and compatible and similar(shapes):
+    if not named and compatible and similar(shapes, loose=loose):
         state.open[folder] = _Open(folder, [*own.leaves, *below.leaves], shapes, keyed=False)
         return
     state.closed.add(folder)
@@ -376,14 +425,14 @@ def _close_own(state: _Grouping, own: _Open, files: Sequence[File]) -> None:
     state.tables.append(Table(own.root, own.leaves[0], reason="files beside folders of other tables", warnings=(odd,)))
 
 
-def _close(state: _Grouping, folder: str, at: str) -> None:
+def _close(state: _Grouping, folder: str, at: str, difference: str = "") -> None:
     """The open group of `folder` becomes a table, because nothing larger holds it."""
     one = state.open.pop(folder)
     if not one.keyed and len(one.leaves) > 1:
         reason = f"files of {one.root or 'the bucket'} and its folders have one schema"
         state.tables.append(Table(one.root, _sum(one.root, one.leaves), reason=reason))
         return
-    why = "the include path ends here" if at == folder else f"the folders of {at or 'the bucket'} differ"
+    why = "the include path ends here" if at == folder else f"the folders of {at or 'the bucket'} differ: {difference}"
     state.tables.append(_table(one.root, one.leaves, _scheme(one.root, one.leaves) or (), why))
 
 
@@ -403,6 +452,10 @@ def _sum(root: str, leaves: Sequence[Leaf]) -> Leaf:
     columns: Columns = ()
     for shape in dict.fromkeys(leaf.columns for leaf in leaves):
         columns = merged(columns, shape)
+    shapes: dict[Columns, Shape] = {}
+    for one in (one for leaf in leaves for one in leaf.shapes):
+        before = shapes.get(one.columns)
+        shapes[one.columns] = replace(before, files=before.files + one.files) if before else one
     return Leaf(
         folder=root,
         layout=leaves[0].layout,
@@ -412,6 +465,7 @@ def _sum(root: str, leaves: Sequence[Leaf]) -> Leaf:
         records=sum(leaf.records for leaf in leaves),
         data=sum(leaf.data for leaf in leaves),
         literal=leaves[-1].literal,
+        shapes=tuple(shapes.values()),
     )
 
 

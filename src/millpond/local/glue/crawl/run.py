@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from millpond.local.glue.catalog import Catalog
 from millpond.local.glue.crawl import delta, iceberg, objects, relations
 from millpond.local.glue.crawl.changes import Change, Tally, Writer, plan
 from millpond.local.glue.crawl.entries import Entry
@@ -26,9 +27,8 @@ READERS = {
 }
 
 
-def survey(settings: Settings, world: World) -> Survey:
-    """Read the targets. Raises Stopped, CrawlFailed."""
-    found = Survey()
+def survey(settings: Settings, world: World, found: Survey) -> None:
+    """Read the targets into `found`, which holds what was seen also when it fails. Raises Stopped, CrawlFailed."""
     for kind, read in READERS.items():
         for target in settings.targets.get(kind) or []:
             read(target, settings, world, found)
@@ -38,17 +38,16 @@ def survey(settings: Settings, world: World) -> Survey:
             world.log("WARN", f"Table {entry.name}: {warning}")
     if not found.entries and not found.unchanged:
         world.log("WARN", "The crawl found no table: see the lines above for what each target holds")
-    return found
 
 
-def decide(settings: Settings, found: Survey, writer: Writer, world: World, now_ms: int) -> list[Change]:
+def decide(settings: Settings, found: Survey, catalog: Catalog, world: World, now_ms: int) -> list[Change]:
     """What is to be written: the preview's last step."""
     if found.unchanged:
         return []
     changes = []
     for database in dict.fromkeys((settings.database, *(entry.database for entry in found.entries if entry.database))):
         entries: Sequence[Entry] = [one for one in found.entries if (one.database or settings.database) == database]
-        existing = list(writer.catalog.tables(database)) if writer.catalog.has_database(database) else []
+        existing = list(catalog.tables(database)) if catalog.has_database(database) else []
         if settings.policies.partial and settings.seen:
             entries = list(into_existing(entries, existing, world))
         decided = plan(
