@@ -91,8 +91,8 @@ Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too. Worker type and number
 at most what it has. `--additional-python-modules` may name what the runtime has; the rest is refused.
 
 Crawlers: the rule of similarity is not published; ours is in the crawler's documentation. Counts of files over 1 MB are
-estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient. DynamoDB, MongoDB and Hudi targets are refused.
-Amazon Ion is classified UNKNOWN. In event mode a crawl compares its listing with the last one instead of reading the
+estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient. MongoDB and Hudi targets are refused. Amazon
+Ion is classified UNKNOWN. In event mode a crawl compares its listing with the last one instead of reading the
 queue, since S3 delivers no events here. Delta logs with checkpoints of the V2 spec fail the crawl. How columns of XML
 attributes are called (`_name`), and what `CustomDatatypes` of a CSV classifier do, AWS does not document.
 
