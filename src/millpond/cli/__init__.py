@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "env": ("endpoint:env", "Print what points boto3 and the AWS CLI to the local AWS."),
     "reset": ("endpoint:reset", "Stop the local AWS and delete its state."),
     "run": ("run:run", "Deploy the project, run its flow and wait for it."),
+    "job": ("jobs:app", "Run one Glue job script in this terminal, under a debugger if asked."),
     "check": ("check:check", "Show everything that is wrong with a project or a definition."),
     "runs": ("inspect:runs", "List recent runs."),
     "show": ("inspect:show", "Show a run: its steps, its error, where to look."),

@@ -46,6 +46,7 @@ REUSED = 20  # runs a JVM serves: what a run leaves behind (generated classes, p
 GRACE = 1.0  # seconds between SIGTERM and SIGKILL of a run
 JVM_SECONDS = 90.0
 ORPHAN_SECONDS = 600.0  # an interactive session waits so long for the next endpoint
+ALONE = "--alone"
 GATEWAY = "MILLPOND_GATEWAY"  # tells a child that was not forked the JVM's port and secret
 FORK = sys.platform != "darwin"
 PRELOADED = ("pyspark.sql", "pyspark.sql.functions", "py4j.clientserver", "boto3", "awsglue.context", "awsglue.job")
@@ -119,15 +120,21 @@ def describe(error: BaseException, script: str) -> str:
     return "; ".join([*parts, f"{kind}: {text}" if text else kind])[:4000]
 
 
-def run_script(script: str) -> dict[str, Any]:
-    """Run a file as `__main__`; returns how it ended. What escapes is printed as Python prints it."""
+def run_script(script: str, debug: str = "") -> dict[str, Any]:
+    """Run a file as `__main__`; returns how it ended. What escapes is printed as Python prints it.
+
+    `debug`: `pdb`, or the port on which an editor's debugger is waited for (debugpy); "" for neither.
+    """
     module = types.ModuleType("__main__")
     module.__dict__.update(__file__=script, __builtins__=__builtins__)
     sys.modules["__main__"] = module
     try:
         with open(script, "rb") as file:
             code = compile(file.read(), script, "exec")
-        exec(code, module.__dict__)
+        if debug:
+            run_debugged(code, module.__dict__, debug)
+        else:
+            exec(code, module.__dict__)
     except SystemExit as leave:
         if leave.code in (None, 0):
             return {"ok": True}
@@ -141,6 +148,28 @@ def run_script(script: str) -> dict[str, Any]:
         traceback.print_exception(type(error), error, trace)
         return {"ok": False, "error": describe(error, script)}
     return {"ok": True}
+
+
+def run_debugged(code: types.CodeType, namespace: dict[str, Any], debug: str) -> None:
+    """In pdb, from the first line on, and again where an exception ends the script; or when an editor has attached."""
+    if debug != "pdb":
+        debugpy = importlib.import_module("debugpy")
+        debugpy.listen(("127.0.0.1", int(debug)))
+        print(f"millpond: waiting for a debugger on 127.0.0.1:{debug}", file=sys.stderr)
+        debugpy.wait_for_client()
+        exec(code, namespace)
+        return
+    import bdb
+    import pdb
+
+    try:
+        pdb.Pdb().run(code, namespace, namespace)
+    except bdb.BdbQuit:  # the user left the debugger
+        raise SystemExit(1) from None
+    except Exception as error:
+        traceback.print_exc()
+        pdb.post_mortem(error.__traceback__)
+        raise
 
 
 def run_session(folder: Path, idle: float) -> dict[str, Any]:
@@ -164,6 +193,15 @@ def child(spec: dict[str, Any], gateway: dict[str, Any] | None) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+    result = execute(spec, gateway)
+    write_json(folder / "result.json", result)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if result["ok"] else 1)
+
+
+def execute(spec: dict[str, Any], gateway: dict[str, Any] | None) -> dict[str, Any]:
+    """Make this process the script's, run it, and clean up; returns how it ended."""
     streams: Any = (sys.stdout, sys.stderr)
     for stream in streams:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -184,16 +222,16 @@ def child(spec: dict[str, Any], gateway: dict[str, Any] | None) -> None:
             driver = attach(spec["conf"])
             if spec.get("catalog"):
                 importlib.import_module("awsglue._catalog").install()
-        result = run_session(folder, spec["idle"]) if spec.get("idle") else run_script(spec["script"])
+        if spec.get("idle"):
+            result = run_session(Path(spec["folder"]), spec["idle"])
+        else:
+            result = run_script(spec["script"], spec.get("debug", ""))
     except BaseException as error:  # before the script's first line
         traceback.print_exc()
         result = {"ok": False, "error": describe(error, spec["script"])}
     result |= finish(driver)
     result["clean"] = result["clean"] and not jvm_suspect(result.get("error", ""))
-    write_json(folder / "result.json", result)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0 if result["ok"] else 1)
+    return result
 
 
 def attach(conf: dict[str, str]) -> Any:
@@ -246,18 +284,19 @@ def release() -> None:
 class Jvm:
     """A py4j gateway in a JVM of ours."""
 
-    def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
+    def __init__(self, command: list[str], env: dict[str, str], folder: Path, log: str = "jvm.log") -> None:
         self.info = folder / "gateway"
-        log = os.open(folder / "jvm.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log_to = os.open(folder / log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else os.dup(2)
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # the gateway ends when this is closed, so also when we are killed
-            stdout=log,
-            stderr=log,
+            stdout=log_to,
+            stderr=log_to,
             env=env | {"_PYSPARK_DRIVER_CONN_INFO_PATH": str(self.info)},
             cwd=folder,
+            start_new_session=not log,  # else Ctrl-C in a terminal would end it
         )
-        os.close(log)
+        os.close(log_to)
 
     def gateway(self) -> dict[str, Any]:
         """Port and secret; waits for the JVM."""
@@ -501,7 +540,29 @@ class Host:
                 self.leaving = True
 
 
+def alone(folder: Path) -> None:
+    """One script in the foreground, with a JVM of its own (one_script.py); ends this process."""
+    config, spec = read_json(folder / "config.json"), read_json(folder / "spec.json")
+    assert config is not None and spec is not None
+    sys.path[:] = [*config["python_path"], *(entry for entry in sys.path if entry != str(Path(__file__).parent))]
+    alive = os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    jvm = Jvm(config["jvm"], config["env"], folder, log="") if config.get("jvm") else None
+    try:
+        result = execute(spec, jvm.gateway() if jvm else None)
+    finally:
+        if jvm:
+            jvm.kill()
+    if not result["ok"]:
+        print(f"\nmillpond: {result['error']}", file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(0 if result["ok"] else 1)
+
+
 def main() -> None:
+    if sys.argv[1] == ALONE:
+        alone(Path(sys.argv[2]))
     if sys.argv[1] == "--child":
         spec = read_json(Path(sys.argv[2]) / "spec.json")
         assert spec is not None

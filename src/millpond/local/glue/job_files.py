@@ -83,8 +83,7 @@ def prepare(
         shutil.rmtree(folder / part, ignore_errors=True)
         (folder / part).mkdir()
     work, lib = folder / "work", folder / "lib"
-    session = "idle" in run  # a session has no script
-    script = work / "session" if session else fetch(endpoint, plan.script, work)
+    script: Path = run.get("script") or fetch(endpoint, plan.script, work)
     for uri in plan.files:
         fetch(endpoint, uri, work)
     added = modules(endpoint, plan, runtime, folder / "tmp" / "modules", tell)

@@ -194,6 +194,7 @@ class Sessions:
         active.runtime = runtime.find(planned.runtime) or runtime.install(planned.runtime, tell)
         run = {"id": row["folder"], "job": row["id"], "attempt": 0, "created": row["created"]}
         run |= {"minute": job_runs.MINUTE, "folder": active.folder, "idle": body["IdleTimeout"] * job_runs.MINUTE}
+        run |= {"script": active.folder / "session"}  # it has none
         _, jars = job_files.prepare(self.endpoint, self.runs.drivers, run, planned, active.runtime, tell)
         active.shape = self.runs.drivers.shape(planned, jars)
 
