@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from millpond.local.glue.records import decode, encode
-from millpond.local.glue.trigger_rules import Ended, Trigger, causes, next_time
+from millpond.local.glue.trigger_rules import Ended, Trigger, causes, met, next_time
 from millpond.local.service import AwsError, Call, Endpoint, acting_for
 from millpond.local.store import StoreUnavailable
 
@@ -277,6 +277,7 @@ class Firing:
             for trigger in self._watching(db, row["workflow_run"]):
                 ids += self._consider(db, trigger, event, row["chain"], row["workflow_run"])
             if row["workflow_run"]:
+                ids += self._left_over(db, row["workflow_run"])
                 self.finish_run(db, row["workflow_run"])
         self.start_actions(ids)
 
@@ -296,16 +297,39 @@ class Firing:
     def _consider(
         self, db: sqlite3.Connection, trigger: Trigger, event: Ended, chain: str, run: str | None
     ) -> list[int]:
-        fired = db.execute(
-            "SELECT coalesce(max(firing), 0) FROM glue_actions WHERE chain = ? AND trigger = ?",
-            (chain, trigger["Name"]),
-        ).fetchone()[0]
+        fired = self._fired(db, trigger, chain)
         if run and fired:
             return []
-        rows = db.execute("SELECT * FROM glue_actions WHERE chain = ? AND state = 'ENDED' ORDER BY id", (chain,))
-        ended = [Ended(one["id"], one["kind"], one["target"], one["outcome"], one["run"]) for one in rows]
-        because = causes(trigger, event, ended, fired)
+        because = causes(trigger, event, self._ended(db, chain), fired)
         return self.fire(db, trigger, run, chain, because) if because else []
+
+    def _left_over(self, db: sqlite3.Connection, run: str) -> list[int]:
+        """Fire what nothing fires any more in a resumed run: a trigger whose predicate copied nodes meet, although it
+        comes after the selected ones, none of whose ends fired it. "The selected nodes and all nodes that are
+        downstream from those nodes are run" (AWS docs, "Repairing and resuming a workflow run")."""
+        resumed = db.execute(
+            "SELECT 1 FROM glue_workflow_runs WHERE id = ? AND previous IS NOT NULL", (run,)
+        ).fetchone()
+        if not resumed or self._busy(db, run):
+            return []
+        ended = self._ended(db, run)
+        waiting = [one for one in self._watching(db, run) if not self._fired(db, one, run)]
+        return [number for one in waiting if (why := met(one, ended)) for number in self.fire(db, one, run, run, why)]
+
+    @staticmethod
+    def _fired(db: sqlite3.Connection, trigger: Trigger, chain: str) -> int:
+        sql = "SELECT coalesce(max(firing), 0) FROM glue_actions WHERE chain = ? AND trigger = ?"
+        return int(db.execute(sql, (chain, trigger["Name"])).fetchone()[0])
+
+    @staticmethod
+    def _ended(db: sqlite3.Connection, chain: str) -> list[Ended]:
+        rows = db.execute("SELECT * FROM glue_actions WHERE chain = ? AND state = 'ENDED' ORDER BY id", (chain,))
+        return [Ended(one["id"], one["kind"], one["target"], one["outcome"], one["run"]) for one in rows]
+
+    @staticmethod
+    def _busy(db: sqlite3.Connection, chain: str) -> bool:
+        sql = "SELECT 1 FROM glue_actions WHERE chain = ? AND state <> 'ENDED'"
+        return db.execute(sql, (chain,)).fetchone() is not None
 
     # ---- workflow runs
 
@@ -352,7 +376,7 @@ class Firing:
 
     def finish_run(self, db: sqlite3.Connection, run: str) -> None:
         """End a workflow run in which nothing is left to do."""
-        if db.execute("SELECT 1 FROM glue_actions WHERE chain = ? AND state <> 'ENDED'", (run,)).fetchone():
+        if self._busy(db, run):
             return
         db.execute(
             "UPDATE glue_workflow_runs SET completed = ?,"

@@ -149,9 +149,16 @@ def causes(trigger: Trigger, event: Ended, ended: Iterable[Ended], fired: int) -
         return ()
     if len(conditions) == 1 or predicate.get("Logical") == "ANY":
         return (event,)
-    latest = {(action.kind, action.target): action for action in ended if action.id > fired}
-    met = [next((action for action in latest.values() if _meets(one, action)), None) for one in conditions]
-    return tuple(dict.fromkeys(action for action in met if action)) if all(met) else ()
+    return met(trigger, (action for action in ended if action.id > fired))
+
+
+def met(trigger: Trigger, ended: Iterable[Ended]) -> tuple[Ended, ...]:
+    """The actions by which a trigger's predicate is met, of each job and crawler the latest; none: it is not met."""
+    predicate = trigger["Predicate"]
+    latest = {(action.kind, action.target): action for action in ended}
+    found = [next((a for a in latest.values() if _meets(one, a)), None) for one in predicate["Conditions"]]
+    enough = any(found) if predicate.get("Logical") == "ANY" else all(found)
+    return tuple(dict.fromkeys(action for action in found if action)) if enough else ()
 
 
 # ---- schedules

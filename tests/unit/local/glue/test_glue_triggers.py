@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from millpond.local.glue.trigger_rules import Ended, causes, check_created, check_updated, next_time
+from millpond.local.glue.trigger_rules import Ended, causes, check_created, check_updated, met, next_time
 from millpond.local.glue.workflow_graph import downstream, statistics
 from millpond.local.service import AwsError
 
@@ -88,6 +88,7 @@ def test_which_trigger_fires() -> None:
     assert causes(both, job_c, [b, job_c], 0) == ()
     assert causes(both, c, [b, c], 2) == ()  # both ended before it fired last
     assert causes(some, c, [b, c], 2) == (c,) and causes(some, wrong, [wrong], 0) == ()
+    assert met(some, [b, wrong, c]) == (c,) and met(both, [b, wrong, c]) == () and met(both, [wrong, b, c]) == (b, c)
 
 
 def test_what_comes_after_a_node() -> None:
