@@ -187,8 +187,57 @@ def test_a_policy_that_is_not_one_is_refused(glue: Any) -> None:
 
 
 def test_targets_that_are_not_carried_are_refused(glue: Any) -> None:
-    with pytest.raises(glue.exceptions.ClientError, match="DynamoDBTargets"):
-        glue.create_crawler(Name="bad", Role=ROLE, Targets={"DynamoDBTargets": [{"Path": "t"}]})
+    for kind, target in (("MongoDBTargets", {"Path": "db/t"}), ("HudiTargets", {"Paths": ["s3://lake/"]})):
+        with pytest.raises(glue.exceptions.ClientError, match=kind):
+            glue.create_crawler(Name="bad", Role=ROLE, Targets={kind: [target]})
+
+
+def test_a_dynamodb_table(glue: Any, aws: Aws) -> None:
+    dynamodb = aws("dynamodb")
+    dynamodb.create_table(
+        TableName="Orders",
+        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}, {"AttributeName": "line", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "Id", "AttributeType": "S"},
+            {"AttributeName": "line", "AttributeType": "N"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    targets = {"DynamoDBTargets": [{"Path": "Orders", "scanAll": True, "scanRate": 0.5}]}
+    glue.create_crawler(Name="dyn", Role=ROLE, DatabaseName="dyn", Targets=targets)
+    assert crawl(glue, "dyn")["Status"] == "SUCCEEDED"
+    assert columns(glue, "dyn") == {"orders": {"id": "string", "line": "bigint"}}
+    items = [
+        {"Id": {"S": "a"}, "line": {"N": "1"}, "price": {"N": "2"}, "tags": {"SS": ["x"]}, "ok": {"BOOL": True}},
+        {"Id": {"S": "a"}, "line": {"N": "2"}, "price": {"N": "2.5"}, "to": {"M": {"Zip": {"S": "1"}}}, "l": {"L": []}},
+    ]
+    for item in items:
+        dynamodb.put_item(TableName="Orders", Item=item)
+    assert crawl(glue, "dyn")["Status"] == "SUCCEEDED"
+    assert columns(glue, "dyn")["orders"] == {
+        **{"id": "string", "line": "bigint", "price": "double", "tags": "array<string>", "ok": "boolean"},
+        **{"to": "struct<Zip:string>", "l": "array<string>"},
+    }
+    table = glue.get_table(DatabaseName="dyn", Name="orders")["Table"]
+    assert table["StorageDescriptor"]["Location"].endswith("table/Orders")
+    assert (table["Parameters"]["classification"], table["Parameters"]["hashKey"]) == ("dynamodb", "Id")
+    dynamodb.delete_table(TableName="Orders")
+    last = crawl(glue, "dyn")
+    assert last["Status"] == "FAILED" and "The DynamoDB table Orders" in last["ErrorMessage"]
+
+
+def test_a_crawler_makes_a_partition_index(glue: Any, lake: Any) -> None:
+    lake("indexed/year=2024/month=1/x.csv", "id,n\n1,2\n3,4\n")
+    lake("indexed/year=2024/month=2/x.csv", "id,n\n1,2\n3,4\n")
+    targets = {"S3Targets": [{"Path": "s3://lake/indexed/"}]}
+    glue.create_crawler(Name="index", Role=ROLE, DatabaseName="index_db", Targets=targets)
+    off = '{"Version": 1.0, "CreatePartitionIndex": false}'
+    glue.create_crawler(Name="none", Role=ROLE, DatabaseName="none_db", Targets=targets, Configuration=off)
+    crawl(glue, "index")
+    crawl(glue, "none")
+    (index,) = glue.get_partition_indexes(DatabaseName="index_db", TableName="indexed")["PartitionIndexDescriptorList"]
+    assert (index["IndexStatus"], [key["Name"] for key in index["Keys"]]) == ("ACTIVE", ["year", "month"])
+    assert not glue.get_partition_indexes(DatabaseName="none_db", TableName="indexed")["PartitionIndexDescriptorList"]
 
 
 def test_schedules(glue: Any, lake: Any) -> None:

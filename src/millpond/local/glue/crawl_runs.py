@@ -23,7 +23,7 @@ from millpond.local.glue.crawl.changes import Change, Tally, Writer
 from millpond.local.glue.crawl.explain import report
 from millpond.local.glue.crawl.run import decide, survey, write
 from millpond.local.glue.crawl.survey import CrawlFailed, Settings, Stopped, Survey, World
-from millpond.local.glue.crawler_settings import CARRIED_TARGETS, EVENTS, NEW_FOLDERS, policies, wants_index
+from millpond.local.glue.crawler_settings import CARRIED_TARGETS, EVENTS, NEW_FOLDERS, policies
 from millpond.local.glue.partitions import Partitions
 from millpond.local.glue.records import decode, encode
 from millpond.local.service import AwsError, Endpoint
@@ -199,7 +199,9 @@ class CrawlRuns:
             db.execute("INSERT OR REPLACE INTO glue_crawl_reports VALUES (?, ?)", (name, encode(told)))
 
     def _world(self, check: Callable[[], None], log: Callable[[str, str], None]) -> World:
-        return World(self._objects, self.connections.resolve, self.catalog.table, check, log, self._put)
+        return World(
+            self._objects, self.connections.resolve, self.catalog.table, check, log, self.endpoint.client, self._put
+        )
 
     def _writer(self, body: Mapping[str, Any], settings: Settings) -> Writer:
         role = body["Role"].rpartition("/")[2]
@@ -233,7 +235,6 @@ class CrawlRuns:
             classifiers=self.classifiers.rules(body["Classifiers"]),
             seen=kept if recrawl == NEW_FOLDERS else frozenset(),
             events=events if recrawl == EVENTS else None,
-            index=wants_index(body),
         )
         return settings, threshold
 

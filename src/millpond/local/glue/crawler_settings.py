@@ -15,11 +15,10 @@ from millpond.local.glue.crawl.grouping import Policy
 from millpond.local.glue.crawl.patterns import PatternError, excluder, s3_path
 from millpond.local.service import AwsError, unsupported
 
-CARRIED_TARGETS = ("S3Targets", "JdbcTargets", "DeltaTargets", "IcebergTargets", "CatalogTargets")
+CARRIED_TARGETS = ("S3Targets", "JdbcTargets", "DeltaTargets", "IcebergTargets", "DynamoDBTargets", "CatalogTargets")
 REFUSED_TARGETS = {
-    "DynamoDBTargets": "there is no DynamoDB here; describe its tables with CreateTable.",
     "MongoDBTargets": "there is no MongoDB here; a mongodump (BSON) in S3 can be crawled.",
-    "HudiTargets": "Hudi tables are not read; S3, JDBC, Delta, Iceberg and catalog targets are.",
+    "HudiTargets": "Hudi tables are not read; S3, JDBC, Delta, Iceberg, DynamoDB and catalog targets are.",
 }
 UPDATE_BEHAVIOR = ("LOG", "UPDATE_IN_DATABASE")
 DELETE_BEHAVIOR = ("LOG", "DELETE_FROM_DATABASE", "DEPRECATE_IN_DATABASE")
@@ -101,8 +100,8 @@ def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
             raise unsupported("glue", "CreateCrawler", f"{kind}: {why}")
     if not any(given.get(kind) for kind in CARRIED_TARGETS):
         raise invalid(
-            "At least one crawl target must be specified, in the S3Targets, JdbcTargets, DeltaTargets, IcebergTargets"
-            " or CatalogTargets field."
+            "At least one crawl target must be specified, in the S3Targets, JdbcTargets, DeltaTargets, IcebergTargets,"
+            " DynamoDBTargets or CatalogTargets field."
         )
     if given.get("CatalogTargets") and any(given.get(kind) for kind in CARRIED_TARGETS if kind != "CatalogTargets"):
         raise invalid("Catalog targets cannot be mixed with other kinds of targets in one crawler.")
@@ -111,6 +110,7 @@ def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
         "JdbcTargets": _jdbc_target,
         "DeltaTargets": _delta_target,
         "IcebergTargets": _iceberg_target,
+        "DynamoDBTargets": _dynamodb_target,
         "CatalogTargets": _catalog_target,
     }
     try:
@@ -151,6 +151,13 @@ def _iceberg_target(target: Mapping[str, Any]) -> None:
     excluder(target.get("Exclusions") or ())
     if (depth := target.get("MaximumTraversalDepth")) is not None and not 1 <= depth <= 20:
         raise invalid("MaximumTraversalDepth must be from 1 to 20.")
+
+
+def _dynamodb_target(target: Mapping[str, Any]) -> None:
+    if not target.get("Path"):
+        raise invalid("A DynamoDB target needs the Path, which is the name of a table.")
+    if (rate := target.get("scanRate")) is not None and not 0.1 <= rate <= 1.5:
+        raise invalid("scanRate must be null or from 0.1 to 1.5.")
 
 
 def _catalog_target(target: Mapping[str, Any]) -> None:
@@ -220,11 +227,6 @@ def _check_configuration(document: Mapping[str, Any], allowed: Mapping[str, Any]
             raise invalid(f"{place} is '{value}', not {' or '.join(map(str, rule))}.")
 
 
-def wants_index(crawler: Mapping[str, Any]) -> bool:
-    """CreatePartitionIndex, which is true unless said (AWS docs, "Customizing crawler behavior")."""
-    return bool(configuration(crawler.get("Configuration")).get("CreatePartitionIndex", True))
-
-
 def policies(crawler: Mapping[str, Any]) -> tuple[Policies, Policy, int]:
     """How the crawler changes the catalog, how it groups, and its TableThreshold (0: none)."""
     document = configuration(crawler.get("Configuration"))
@@ -237,6 +239,7 @@ def policies(crawler: Mapping[str, Any]) -> tuple[Policies, Policy, int]:
             merge_columns="AddOrUpdateBehavior" in output.get("Tables", {}),
             inherit="AddOrUpdateBehavior" in output.get("Partitions", {}),
             partial=crawler["RecrawlPolicy"]["RecrawlBehavior"] == NEW_FOLDERS,
+            index=document.get("CreatePartitionIndex", True),
         ),
         Policy(combine="TableGroupingPolicy" in grouping, level=grouping.get("TableLevelConfiguration", 0)),
         output.get("Tables", {}).get("TableThreshold", 0),

@@ -1,6 +1,6 @@
 """Crawlers: their API, state, history, metrics and schedules. What a crawl does is in crawl/, its thread in crawl_runs.
 
-Limits: DynamoDB, MongoDB and Hudi targets are refused when they are named.
+Limits: MongoDB and Hudi targets are refused when they are named.
 Schedules (`cron(...)`) start crawls while the endpoint runs; a time that passed while it was down is not made up for.
 """
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from millpond.local.glue.catalog import Catalog
+from millpond.local.glue.catalog import Catalog, keep_indexes
 from millpond.local.glue.crawl.names import collided
 from millpond.local.glue.partitions import Partitions
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # brings Arrow, without which the endpoint starts
     from millpond.local.glue.crawl.entries import Entry
 
 GROUP = 500  # partitions written in one transaction
+INDEX = "crawler_partition_index"
 DEPRECATED = "DEPRECATED_BY_CRAWLER"
 TABLE_INPUT = (
     *("Name", "Description", "Owner", "LastAccessTime", "LastAnalyzedTime", "Retention", "StorageDescriptor"),
@@ -39,6 +40,7 @@ class Policies:
     merge_columns: bool = False
     inherit: bool = False
     partial: bool = False  # only new folders were read: what was not found is not gone
+    index: bool = True  # CreatePartitionIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,14 @@ class Writer:
             tally.table(change.action, change.name)
         if change.entry is not None:
             self._partitions(change, tally, now_ms)
+        if change.action == "ADD" and change.given.get("PartitionKeys") and self.policies.index:
+            self._index(self.catalog.table(change.database, change.name))
+
+    def _index(self, table: dict[str, Any]) -> None:
+        """The index over all keys that AWS's crawler makes of a new table, for S3 and Delta targets (AWS docs)."""
+        keys = [key["Name"] for key in table["PartitionKeys"]]
+        with self.catalog.endpoint.store.write() as db:
+            keep_indexes(db, table, [{"IndexName": INDEX, "Keys": keys}])
 
     def _partitions(self, change: Change, tally: Tally, now_ms: int) -> None:
         assert change.entry is not None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from millpond.local.glue.catalog import Catalog
-from millpond.local.glue.crawl import delta, iceberg, objects, relations
+from millpond.local.glue.crawl import delta, dynamodb, iceberg, objects, relations
 from millpond.local.glue.crawl.changes import Change, Tally, Writer, plan
 from millpond.local.glue.crawl.entries import Entry
 from millpond.local.glue.crawl.incremental import into_existing
@@ -23,6 +23,7 @@ READERS = {
     "JdbcTargets": relations.relational,
     "DeltaTargets": delta.target,
     "IcebergTargets": iceberg.target,
+    "DynamoDBTargets": dynamodb.target,
     "CatalogTargets": objects.catalog,
 }
 

@@ -50,6 +50,7 @@ class World:
     table: Callable[[str, str], Mapping[str, Any]]
     check: Callable[[], None]
     log: Callable[[str, str], None]  # level, text
+    client: Callable[[str], Any]  # boto3 clients to the endpoint
     put: Callable[[str, str, bytes], None]
 
 
@@ -67,7 +68,6 @@ class Settings:
     classifiers: tuple[Custom, ...] = ()
     seen: frozenset[str] = frozenset()  # folders of earlier crawls, as s3:// paths (CRAWL_NEW_FOLDERS_ONLY)
     events: str | None = None  # CRAWL_EVENT_MODE: the digest of the last crawl's listing, empty before the first
-    index: bool = True  # CreatePartitionIndex
 
 
 @dataclass(slots=True)
