@@ -1,22 +1,16 @@
-"""Data Catalog tables in Spark: as data frames, and (`--enable-glue-datacatalog`) by name in spark.sql.
-
-Names are looked up when Spark does not know them: `install` makes `spark.sql` and `spark.table` register the database
-or table that an error names, and try again. So nothing is asked of the catalog that a script does not use.
-
-Limits: the catalog is read only through Spark. CREATE, INSERT, ALTER, DROP and SHOW on it, and saveAsTable, raise
-NotImplementedError; write with write_dynamic_frame or a sink with enableUpdateCatalog.
-"""
+"""Data Catalog tables in Spark: as data frames, and registered in Spark's own catalog by name (see `_metastore`)."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
@@ -115,7 +109,7 @@ def _partitioned(
     return functools.reduce(DataFrame.unionByName, frames)
 
 
-# ---- names in spark.sql
+# ---- names in Spark's catalog
 
 
 def register(spark: SparkSession, table: Table) -> None:
@@ -123,31 +117,59 @@ def register(spark: SparkSession, table: Table) -> None:
     if table.connection:
         raise NotImplementedError(f"spark.sql on the JDBC table {table}: use create_dynamic_frame.from_catalog")
     register_database(spark, table.database)
+    if table.is_managed and table.location.rstrip("/") == (place := place_of(table.database)) + table.name and place:
+        with located(spark, table.database, place):
+            _create(spark, table, {})
+    else:
+        _create(spark, table, {"path": table.location})
+
+
+def place_of(database: str) -> str:
+    """The LocationUri of a database as a folder; "" where it has none."""
+    there = client("glue").get_database(Name=database)["Database"].get("LocationUri", "")
+    return folder(there) if there else ""
+
+
+@contextlib.contextmanager
+def located(spark: SparkSession, database: str, place: str) -> Iterator[None]:
+    """Let Spark's database be at its place; only as long, for to drop a database deletes what is there."""
+    before = spark.catalog._jcatalog.getDatabase(database).locationUri()
+    plain(spark)(f"ALTER DATABASE `{database}` SET LOCATION {text(place)}")
+    try:
+        yield
+    finally:
+        plain(spark)(f"ALTER DATABASE `{database}` SET LOCATION {text(before)}")
+
+
+def _create(spark: SparkSession, table: Table, place: dict[str, str]) -> None:
     fields = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in table.schema(partitions=True))
-    settings = {**table.options(), "path": table.location}
-    options = ", ".join(f"{_text(name)} {_text(value)}" for name, value in settings.items())
+    settings = {**table.options(), **place}
+    options = ", ".join(f"{text(name)} {text(value)}" for name, value in settings.items())
     keys = ", ".join(f"`{key}`" for key in table.keys)
     name = f"`{table.database}`.`{table.name}`"
     plain(spark)(
-        f"CREATE TABLE IF NOT EXISTS {name} ({fields}) USING {table.format()} OPTIONS ({options})"
+        f"CREATE TABLE IF NOT EXISTS {name} ({fields}) USING {table.format()}"
+        + (f" OPTIONS ({options})" if options else "")
         + (f" PARTITIONED BY ({keys})" if keys else "")
     )
     partitions = table.partitions() if keys else []
     for start in range(0, len(partitions), CHUNK):
         clauses = " ".join(
-            f"PARTITION ({', '.join(f'`{k}`={_text(v)}' for k, v in zip(table.keys, one.values, strict=True))})"
-            f" LOCATION {_text(one.location)}"
+            f"PARTITION ({', '.join(f'`{k}`={text(v)}' for k, v in zip(table.keys, one.values, strict=True))})"
+            f" LOCATION {text(one.location)}"
             for one in partitions[start : start + CHUNK]
         )
         plain(spark)(f"ALTER TABLE {name} ADD IF NOT EXISTS {clauses}")
 
 
-def register_database(spark: SparkSession, name: str) -> None:
-    client("glue").get_database(Name=name)
+def register_database(spark: SparkSession, name: str, *, known: bool = False) -> None:
+    """Make a database known to Spark. `known`: it is in the Data Catalog."""
+    if not known:
+        client("glue").get_database(Name=name)
     plain(spark)(f"CREATE DATABASE IF NOT EXISTS `{name}`")
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -155,44 +177,11 @@ _sql: Callable[..., DataFrame] = SparkSession.sql
 
 
 def plain(spark: SparkSession) -> Callable[[str], DataFrame]:
-    """spark.sql as it was before `install`."""
+    """spark.sql as it was before `_metastore.install`."""
     return functools.partial(_sql, spark)
 
 
-CHANGES = re.compile(
-    r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*(?:(?P<verb>INSERT|ALTER|DROP|TRUNCATE|MSCK|REFRESH|MERGE|DELETE|UPDATE|SHOW)\b"
-    r"|CREATE\s+(?!(?:OR\s+REPLACE\s+)?(?:GLOBAL\s+)?TEMP)(?P<made>\w+))",
-    re.IGNORECASE | re.DOTALL,
-)
-TEMPORARY = re.compile(r"DROP\s+(?:TEMPORARY\s+)?(?:VIEW|FUNCTION)\b|SHOW\s+(?:FUNCTIONS|PARTITIONS|COLUMNS)\b", re.I)
-
-
-def install() -> None:
-    """`--enable-glue-datacatalog`: the catalog is Spark's metastore, as far as the module's docstring says."""
-
-    def sql(self: SparkSession, sqlQuery: str, *args: Any, **kwargs: Any) -> DataFrame:
-        changes = CHANGES.match(sqlQuery)
-        if changes and not TEMPORARY.match(sqlQuery.strip()):
-            word = (changes["verb"] or f"CREATE {changes['made']}").upper()
-            raise NotImplementedError(f"{word} on the Data Catalog through spark.sql is not carried")
-        return _found(self, lambda: _sql(self, sqlQuery, *args, **kwargs))
-
-    def named(self: SparkSession, tableName: str) -> DataFrame:
-        return _found(self, lambda: _table(self, tableName))
-
-    def save(self: DataFrameWriter, name: str, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(f"a table in the Data Catalog through Spark's writer ({name}) is not carried")
-
-    _table = SparkSession.table
-    SparkSession.sql = sql
-    SparkSession.table = named
-    DataFrameWriter.saveAsTable = save
-    DataFrameWriter.insertInto = save
-    # The metastore is ours: Hive's embedded one would be an empty Derby database.
-    SparkSession.Builder.enableHiveSupport = lambda self: self
-
-
-def _found(spark: SparkSession, ask: Callable[[], DataFrame]) -> DataFrame:
+def found(spark: SparkSession, ask: Callable[[], Any]) -> Any:
     """Ask; register what Spark does not know; ask again, as long as that makes it know more."""
     tried: set[str] = set()
     while True:

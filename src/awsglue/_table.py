@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from pyspark.sql.types import StructField, StructType, _parse_datatype_string
 
 from awsglue._aws import client, folder
 
+# Parameters of a table that Spark made: its kind, and its schema as JSON, whole or in parts.
+PROVIDER = "spark.sql.sources.provider"
+SCHEMA = "spark.sql.sources.schema"
 JDBC = ("postgresql", "mysql", "mariadb", "sqlite", "sqlserver", "oracle", "redshift")
 FORMATS = {
     "parquet": "parquet",
@@ -55,13 +59,23 @@ class Table:
         return named if self.parameters.get("classification") in JDBC or not self.location.startswith("s3") else None
 
     @property
+    def is_managed(self) -> bool:
+        """Do its files go with it?"""
+        return self.entry.get("TableType") == "MANAGED_TABLE"
+
+    @property
     def keys(self) -> list[str]:
         return [key["Name"] for key in self.entry.get("PartitionKeys", [])]
 
+    def _library(self) -> str:
+        return str(self.serde.get("SerializationLibrary", "")).lower()
+
     def format(self) -> str:
         """Spark's name of the format. NotImplementedError for one that is not carried."""
+        if provider := self.parameters.get(PROVIDER):
+            return provider.lower()
         said = self.parameters.get("classification", "").lower()
-        library = self.serde.get("SerializationLibrary", "").lower()
+        library = self._library()
         found = FORMATS.get(said) or next((name for piece, name in SERDES.items() if piece in library), None)
         if found is None:
             raise NotImplementedError(f"the format of table {self} ({said or library or 'unknown'}) is not carried")
@@ -69,6 +83,8 @@ class Table:
 
     def schema(self, *, partitions: bool) -> StructType:
         """Spark's schema. JSON columns have the spelling of the files, which the catalog keeps in `paths`."""
+        if (of_spark := self._schema_of_spark()) is not None:
+            return StructType([field for field in of_spark if partitions or field.name.lower() not in self.keys])
         columns = [*self.storage.get("Columns", [])]
         names = {path.lower(): path for path in self.serde.get("Parameters", {}).get("paths", "").split(",") if path}
         columns = [{**column, "Name": names.get(column["Name"], column["Name"])} for column in columns]
@@ -76,12 +92,23 @@ class Table:
             columns += self.entry.get("PartitionKeys", [])
         return StructType([StructField(column["Name"], spark_type(column["Type"])) for column in columns])
 
+    def _schema_of_spark(self) -> StructType | None:
+        said = self.parameters.get(SCHEMA)
+        if said is None and (count := self.parameters.get(f"{SCHEMA}.numParts")):
+            said = "".join(self.parameters.get(f"{SCHEMA}.part.{i}", "") for i in range(int(count)))
+        return StructType.fromJson(json.loads(said)) if said else None
+
     def options(self) -> dict[str, str]:
         """Options of Spark's reader."""
+        if PROVIDER in self.parameters:
+            given = self.serde.get("Parameters", {})
+            return {name: value for name, value in given.items() if name not in ("path", "serialization.format")}
         if self.format() != "csv":
             return {}
         given = self.serde.get("Parameters", {})
-        separator = given.get("separatorChar") or given.get("field.delim") or self.parameters.get("delimiter") or ","
+        usual = "," if "classification" in self.parameters or "opencsv" in self._library() else "\x01"  # Hive's
+        said = given.get("separatorChar") or given.get("field.delim") or self.parameters.get("delimiter")
+        separator = said or usual
         options = {"sep": separator, "header": "false", "enforceSchema": "true"}
         if self.parameters.get("skip.header.line.count", "0") != "0":
             options["header"] = "true"

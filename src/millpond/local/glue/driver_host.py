@@ -221,7 +221,7 @@ def execute(spec: dict[str, Any], gateway: dict[str, Any] | None) -> dict[str, A
         if gateway:
             driver = attach(spec["conf"])
             if spec.get("catalog"):
-                importlib.import_module("awsglue._catalog").install()
+                importlib.import_module("awsglue._metastore").install()
         if spec.get("idle"):
             result = run_session(Path(spec["folder"]), spec["idle"])
         else:
