@@ -98,7 +98,9 @@ attributes are called (`_name`), and what `CustomDatatypes` of a CSV classifier 
 
 Glue's catalog: security configurations, encryption settings and resource policies are kept, but nothing is encrypted
 with a key and no policy is evaluated. A partition index is ACTIVE at once and makes nothing faster. Broken lengths and
-ranges are told before broken enumerations and patterns. Where AWS documents no words, ours are used.
+ranges are told before broken enumerations and patterns. Where AWS documents no words, ours are used. In the schema
+registry a version is AVAILABLE or FAILURE at once, Protobuf versions are compared under NONE only, and JSON Schemas as
+far as their keywords can be; how AWS compares those is not published.
 
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by

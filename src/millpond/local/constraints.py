@@ -90,7 +90,8 @@ def _pattern(stated: str) -> Callable[[str], object] | None:
     for java, ours in _JAVA.items():
         translated = translated.replace(java, ours)
     try:
-        return re.compile(translated, re.ASCII).fullmatch
+        # A dot is any character: `.*\S.*` is the pattern of schema definitions, which have many lines.
+        return re.compile(translated, re.ASCII | re.DOTALL).fullmatch
     except re.error:
         return None
 

@@ -40,6 +40,7 @@ PARTS = (
     ("functions", "Functions"),
     ("settings", "Settings"),
     ("rulesets", "Rulesets"),
+    ("schemas", "Schemas"),
     ("connections", "Connections"),
     ("bookmarks", "Bookmarks"),
     ("jobs", "Jobs"),
@@ -88,8 +89,8 @@ class Glue:
 
 
 def _as_modelled(name: str, run: Operation) -> Operation:
-    """The operation; where its model has no InvalidInputException (GetCrawlers, for one), it answers the generic
-    ValidationException instead ("Common Errors")."""
+    """The operation; what refuses its input is an error that its model knows: InvalidInputException where it has no
+    EntityNotFoundException (SearchTables), else the generic ValidationException (GetCrawlers)."""
 
     @functools.cache
     def known() -> frozenset[str]:
@@ -101,8 +102,9 @@ def _as_modelled(name: str, run: Operation) -> Operation:
         try:
             return run(params, call)
         except AwsError as error:
-            if error.code == "InvalidInputException" and error.code not in known():
-                raise AwsError("ValidationException", error.message) from None
-            raise
+            if error.code not in ("InvalidInputException", "EntityNotFoundException") or error.code in known():
+                raise
+            code = "InvalidInputException" if "InvalidInputException" in known() else "ValidationException"
+            raise AwsError(code, error.message) from None
 
     return modelled

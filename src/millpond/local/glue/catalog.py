@@ -490,6 +490,8 @@ def check_table(given: dict[str, Any]) -> None:
 
 def check_storage(given: dict[str, Any]) -> None:
     """A StorageDescriptor in a TableInput or PartitionInput; InvalidInputException."""
+    if (given.get("StorageDescriptor") or {}).get("SchemaReference"):
+        raise unsupported("glue", "CreateTable", "SchemaReference: give the columns themselves.")
     _once((given.get("StorageDescriptor") or {}).get("Columns") or [], "Columns")
 
 

@@ -166,7 +166,9 @@ class _Types:
                 case "decimal":
                     return self.decimal()
                 case "char" | "varchar":
-                    self.take("("), self.number(), self.take(")")
+                    self.take("(")
+                    self.number()
+                    self.take(")")
                     return "string"
                 case "array" | "map" | "struct":
                     return self.nested(name)
