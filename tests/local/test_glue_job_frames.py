@@ -1,0 +1,86 @@
+"""The documented examples of DynamicFrame, the transforms and data quality: one job runs them all.
+
+A case is a script in tests/cases/awsglue/examples and what it prints; it has `glueContext`, `spark`, `frame(records)`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from glue_jobs import Workshop
+
+from millpond import runtime
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+CASES = sorted((Path(__file__).parents[1] / "cases" / "awsglue" / "examples").glob("*.py"))
+RUN = """
+import contextlib, io, json, traceback
+
+from awsglue.dynamicframe import *
+from awsglue.gluetypes import StringType
+from awsgluedq.transforms import DQDLError, EvaluateDataQuality
+spark.conf.set("spark.sql.shuffle.partitions", "1")
+spark.conf.set("spark.sql.adaptive.enabled", "false")
+
+def frame(records):
+    made = glue.create_dynamic_frame.from_rdd(spark.sparkContext.parallelize(records, 1), "frame")
+    return made
+
+for name in CASES:
+    printed = io.StringIO()
+    script = boto3.client("s3").get_object(Bucket="workshop", Key=f"cases/{name}.py")["Body"].read().decode()
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(compile(script, name, "exec"), {**globals(), "glueContext": glue})
+        except Exception:
+            print(traceback.format_exc())
+    print("CASE " + json.dumps([name, printed.getvalue()]))
+"""
+MEDICARE = """drg definition,provider id,provider name,average covered charges
+039 - EXTRACRANIAL,10001,SOUTHEAST,$32963.07
+948 - SIGNS,INC,INC,$11961.41
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(aws: Callable[[str], Any]) -> dict[str, str]:
+    """What each case printed."""
+    runtime.install("5.1", print)
+    shop = Workshop(aws).open()
+    for case in CASES:
+        shop.put(f"cases/{case.name}", case.read_text())
+    shop.put("events/a.json", '{"id": 1, "who": {"age": 3}}\n{"id": "two", "tags": ["a"]}\nnot json\n')
+    shop.put("whole.json", '[{"v": 1},\n {"v": 2.5}]')
+    shop.put("medicare/m.csv", MEDICARE)
+    columns = [("drg definition", "string"), ("provider id", "bigint"), ("provider name", "string")]
+    columns += [("average covered charges", "string")]
+    aws("glue").create_database(DatabaseInput={"Name": "payments"})
+    aws("glue").create_table(
+        DatabaseName="payments",
+        TableInput={
+            "Name": "medicare",
+            "Parameters": {"classification": "csv", "skip.header.line.count": "1", "delimiter": ","},
+            "StorageDescriptor": {
+                "Columns": [{"Name": name, "Type": kind} for name, kind in columns],
+                "Location": "s3://workshop/medicare/",
+            },
+        },
+    )
+    names = [case.stem for case in CASES]
+    out = shop.succeed(shop.job("frames", f"import boto3\nCASES = {names!r}\n{RUN}"))
+    found = dict(json.loads(line.removeprefix("CASE ")) for line in out.splitlines() if line.startswith("CASE "))
+    assert sorted(found) == names
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_an_example_prints_what_aws_documents(printed: dict[str, str], case: Path) -> None:
+    assert printed[case.stem] == case.with_suffix(".out").read_text()
