@@ -1,5 +1,7 @@
 # AWS docs, "DynamicFrame class", apply_mapping; and nesting, casts and backticks as the medicare example has them
-persons = frame([{"family_name": "Collins", "name": "Michael", "gender": "male", "a.b": "1", "pay": "$7", "n": {"x": "5"}}])
+persons = frame(
+    [{"family_name": "Collins", "name": "Michael", "gender": "male", "a.b": "1", "pay": "$7", "n": {"x": "5"}}]
+)
 persons.apply_mapping(
     [("family_name", "String", "last_name", "String"), ("name", "String", "first_name", "String")]
 ).printSchema()

@@ -1,9 +1,16 @@
 # AWS docs, "PySpark transforms reference": SelectFromCollection, MapToCollection, FlatMap; trained ones are refused
 both = DynamicFrameCollection({"a": frame([{"x": 1}]), "b": frame([{"x": 2}, {"x": None}])}, glueContext)
 print(len(both), SelectFromCollection.apply(dfc=both, key="b").count())
-print([one.count() for one in MapToCollection.apply(both, lambda one, ctx: one.filter(lambda rec: rec["x"] == 2)).values()])
+print(
+    [
+        one.count()
+        for one in MapToCollection.apply(both, lambda one, ctx: one.filter(lambda rec: rec["x"] == 2)).values()
+    ]
+)
 renamed = FlatMap.apply(both, RenameField, "frame", old_name="x", new_name="y")
-print(renamed["a"].toDF().columns, both.flatmap(lambda one, ctx: DynamicFrameCollection({"z": one}, glueContext)).keys())
+print(
+    renamed["a"].toDF().columns, both.flatmap(lambda one, ctx: DynamicFrameCollection({"z": one}, glueContext)).keys()
+)
 try:
     both["c"]
 except KeyError as error:

@@ -33,7 +33,11 @@ for row in SelectFromCollection.apply(dfc=dq, key="ruleOutcomes").toDF().collect
 rows = dq["rowLevelOutcomes"].toDF()
 print(rows.columns)
 print(sorted((row.id, row.DataQualityEvaluationResult, row.DataQualityRulesFail) for row in rows.collect()))
-for wrong in ("Rules = [\n  IsCompleet 'id'\n]", "Rules = [ RowCount > avg(last(3)) ]", 'Rules = [ DetectAnomalies "RowCount" ]'):
+for wrong in (
+    "Rules = [\n  IsCompleet 'id'\n]",
+    "Rules = [ RowCount > avg(last(3)) ]",
+    'Rules = [ DetectAnomalies "RowCount" ]',
+):
     try:
         EvaluateDataQuality.apply(areas, wrong)
     except DQDLError as error:

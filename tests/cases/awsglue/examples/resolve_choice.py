@@ -13,9 +13,18 @@ mixed.resolveChoice(specs=[("id", "project:string"), ("inner.v", "make_cols")]).
 mixed.resolveChoice(choice="make_cols").printSchema()
 mixed.resolveChoice(choice="make_struct").select_fields(["id"]).printSchema()
 mixed.resolveChoice(choice="cast:string").select_fields(["id", "inner"]).show()
-print(mixed.toDF([ResolveOption("id", "Project", StringType()), ResolveOption("inner.v", "KeepAsStruct")]).select("id").collect())
+print(
+    mixed.toDF([ResolveOption("id", "Project", StringType()), ResolveOption("inner.v", "KeepAsStruct")])
+    .select("id")
+    .collect()
+)
 mixed.apply_mapping([("id", "int", "n", "long"), ("id", "string", "s", "string")]).show()
-for wrong in ({"choice": "make_rows"}, {}, {"specs": [("id", "cast")]}, {"specs": [("id", "cast:int")], "choice": "make_cols"}):
+for wrong in (
+    {"choice": "make_rows"},
+    {},
+    {"specs": [("id", "cast")]},
+    {"specs": [("id", "cast:int")], "choice": "make_cols"},
+):
     try:
         mixed.resolveChoice(**wrong)
     except ValueError as error:

@@ -26,7 +26,10 @@ both.printSchema()
 staged = frame([{"id": 2, "state": "XX"}, {"id": 9, "state": "YY"}])
 merged = hospitals.select_fields(["id", "state"]).mergeDynamicFrame(staged, ["id"])
 print(sorted((row.id, row.state) for row in merged.toDF().collect()))
-print(type(DropNullFields.apply(frame([{"a": 1, "b": None}]))).__name__, DropNullFields.apply(frame([{"a": 1, "b": None}])).toDF().columns)
+print(
+    type(DropNullFields.apply(frame([{"a": 1, "b": None}]))).__name__,
+    DropNullFields.apply(frame([{"a": 1, "b": None}])).toDF().columns,
+)
 print(Coalesce.apply(hospitals, 1).getNumPartitions(), Repartition.apply(hospitals, 3).getNumPartitions())
 Spigot.apply(hospitals, "s3://workshop/spigot/", {"topk": 2})
 print(spark.read.json("s3://workshop/spigot/").count())
