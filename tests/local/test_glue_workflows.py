@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -399,34 +400,39 @@ def test_import_makes_a_flow_that_runs_here(
     assert cli.run([*command, "--out", str(tmp_path / "made")]) == 2  # does not overwrite
 
 
-DECLARED = """
-from millpond import glue
-say = glue.Job(name="say", script="say.py", kind="pythonshell", arguments={"--word": "hello"})
-fail = glue.Job(name="fail", script="fail.py", kind="pythonshell")
-talk = glue.Workflow(name="talk", properties={"day": "1"})
-begin = glue.Trigger(name="begin", workflow=talk, starts=(fail,))
-then = glue.Trigger(name="then", workflow=talk, after=((fail, "FAILED"),), starts=(say,))
-"""
+PAGE = Path(__file__).parents[2] / "docs" / "glue.md"
 
 
 def test_a_declared_workflow_is_deployed_run_and_shown(
-    endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    endpoint: Endpoint, shop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.millpond]\nname = "declared"\n')
-    (tmp_path / "pipeline.py").write_text(DECLARED)
-    (tmp_path / "say.py").write_text(SAY)
-    (tmp_path / "fail.py").write_text("raise SystemExit('on purpose')")
+    for name, text in re.findall(r"^`([\w/]+\.py)`\n\n```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
     (endpoint.data / "endpoint.json").write_text(json.dumps({"port": endpoint.port}))
     loaded, target = project.load(tmp_path), Target.local(endpoint.data)
     name = deploy.apply(target, stack.build(loaded), {}).outputs[loaded.runnable().logical_id]
-    assert name == "declared-talk"
-    found = list(workflows.follow(target, name, workflows.start(target, name, {"day": "2"})))[-1]
-    assert [(one.name, one.state) for one in found.works] == [
-        ("declared-fail", "FAILED"), ("declared-say", "SUCCEEDED"),
-    ]  # fmt: skip
+    assert name == "declared-nightly"
+    found = list(workflows.follow(target, name, workflows.start(target, name, {"day": "2026-11-27"})))[-1]
+    assert {one.name.removeprefix("declared-"): one.state for one in found.works} == {
+        "load": "SUCCEEDED", "orders": "SUCCEEDED", "report": "SUCCEEDED", "alarm": "",
+    }, found  # fmt: skip
+    assert found.succeeded
+    both, glue = {"Name": name, "RunId": found.run_id}, target.client("glue")
+    assert glue.get_workflow_run_properties(**both)["RunProperties"] == {"day": "2026-11-27", "rows": "2"}
+    (partition,) = glue.get_partitions(DatabaseName="shop", TableName="orders")["Partitions"]
+    assert partition["Values"] == ["2026-11-27"]
+    assert "tables: orders" in shop.log(next(one.run for one in found.works if "report" in one.name))
+    # The load fails: AWS says COMPLETED, we do not.
+    broken = {"--scriptLocation": shop.put("broken.py", "raise SystemExit('on purpose')")}
+    action = {"JobName": "declared-load", "Arguments": broken}
+    glue.update_trigger(Name="declared-begin", TriggerUpdate={"Schedule": "cron(0 2 * * ? *)", "Actions": [action]})
+    found = list(workflows.follow(target, name, workflows.start(target, name, {})))[-1]
     assert found.status == "COMPLETED" and not found.succeeded
     assert cli.run(["show", found.run_id, "--data", str(endpoint.data)]) == 0
     said = capsys.readouterr().out
-    assert f"declared-talk  {found.run_id}  COMPLETED" in said and "FAIL declared-fail" in said
+    assert f"declared-nightly  {found.run_id}  COMPLETED" in said
+    assert "FAIL declared-load" in said and "ok   declared-alarm" in said and "-    declared-report" in said
     target.client("cloudformation").delete_stack(StackName="declared")
-    until(lambda: name not in target.client("glue").list_workflows()["Workflows"])
+    until(lambda: name not in glue.list_workflows()["Workflows"])
