@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from millpond.errors import MillpondError
 from millpond.local.server import Server
 from millpond.local.service import Endpoint
 
@@ -31,7 +32,12 @@ def serve() -> Callable[[Server], AbstractContextManager[Server]]:
 
 def running(made: Server) -> Iterator[Server]:
     """Run a server in a thread until the test is over."""
-    thread = threading.Thread(target=made.run, name="endpoint", daemon=True)
+
+    def run() -> None:
+        with suppress(MillpondError):  # `made.failure` has it
+            made.run()
+
+    thread = threading.Thread(target=run, name="endpoint", daemon=True)
     thread.start()
     assert made.ready.wait(60), "the endpoint did not start"
     if made.failure:
