@@ -14,8 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from awsglue import _choices, _rows, _s3
+from awsglue import _choices, _documents, _rows, _s3
 from awsglue._aws import client, folder
+from awsglue._documents import Source
 from awsglue._table import Partition, Table
 
 MANY = 64  # partitions that are not named key=value: above this, Spark's catalog reads them, not a union
@@ -39,6 +40,16 @@ def _reader(spark: SparkSession, table: Table, *, partitions: bool) -> Any:
         plain = [t.StructField(one.name, _text_or(one.dataType, one.name in table.keys)) for one in schema.fields]
         schema = t.StructType(plain)
     return spark.read.format(table.format()).schema(schema).options(**table.options())
+
+
+def _load(
+    spark: SparkSession, table: Table, paths: list[str], *, partitions: bool, options: Mapping[str, str] | None = None
+) -> DataFrame:
+    """Files of a table. `options` are Spark's: basePath, recursiveFileLookup."""
+    if table.format() == "avro":
+        source = Source(lambda: spark.read.options(**(options or {})), paths)
+        return _lower(_documents.read(source, "avro", {}))
+    return _lower(_reader(spark, table, partitions=partitions).options(**(options or {})).load(paths))
 
 
 def _text_or(kind: t.DataType, key: bool) -> t.DataType:
@@ -83,8 +94,8 @@ def _unpartitioned(spark: SparkSession, table: Table, options: Mapping[str, Any]
     paths = chosen or [table.location]
     if chosen is None and not _s3.listing(spark, table.location):
         return _s3.empty(spark)
-    reader = _reader(spark, table, partitions=False)
-    return _lower((reader if chosen else reader.option("recursiveFileLookup", "true")).load(paths))
+    options = {} if chosen else {"recursiveFileLookup": "true"}
+    return _load(spark, table, paths, partitions=False, options=options)
 
 
 def _partitioned(
@@ -94,8 +105,9 @@ def _partitioned(
     if not partitions or chosen == []:
         return _s3.empty(spark)
     if all(table.is_hive_layout(one) for one in partitions):
-        reader = _reader(spark, table, partitions=True).option("basePath", folder(table.location))
-        return _lower(reader.load(chosen or [one.location for one in partitions]))
+        options = {"basePath": folder(table.location)}
+        paths = chosen or [one.location for one in partitions]
+        return _load(spark, table, paths, partitions=True, options=options)
     if chosen is None and len(partitions) > MANY:
         register(spark, table)
         return spark.table(f"`{table.database}`.`{table.name}`")
@@ -104,7 +116,7 @@ def _partitioned(
     for one in partitions:
         paths = [one.location] if chosen is None else [uri for uri in chosen if uri.startswith(folder(one.location))]
         if paths:
-            frame = _lower(_reader(spark, table, partitions=False).load(paths))
+            frame = _load(spark, table, paths, partitions=False)
             frames.append(_s3.cast_partitions(frame, table.keys, one.values, types))
     return functools.reduce(DataFrame.unionByName, frames)
 
@@ -116,6 +128,8 @@ def register(spark: SparkSession, table: Table) -> None:
     """Make a table known to Spark under its own name, with its partitions."""
     if table.connection:
         raise NotImplementedError(f"spark.sql on the JDBC table {table}: use create_dynamic_frame.from_catalog")
+    if table.format() == "avro":
+        raise NotImplementedError(f"spark.sql on the Avro table {table}: use create_dynamic_frame.from_catalog")
     register_database(spark, table.database)
     if table.is_managed and table.location.rstrip("/") == (place := place_of(table.database)) + table.name and place:
         with located(spark, table.database, place):

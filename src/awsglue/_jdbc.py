@@ -27,6 +27,7 @@ from awsglue._databases import Database, JdbcError, credentials, parse_url, sess
 from awsglue._dialects import DIALECTS, Column, Dialect
 from awsglue._keys import Keys
 from awsglue._run import stage, warn
+from awsglue._staged import staged
 
 __all__ = ["Database", "JdbcError"]
 
@@ -172,7 +173,8 @@ def read(spark: SparkSession, database: Database, table: str, options: Mapping[s
     with ThreadPoolExecutor(min(PARALLEL, len(queries))) as pool:
         done = list(pool.map(lambda query, file: _fetch(database, dialect, query, columns, file), queries, files))
     _rows.jdbc_read(sum(count for count, _ in done))
-    frame = spark.read.schema(from_arrow_schema(done[0][1])).parquet(f"file://{target}")
+    counts = {file.name: count for file, (count, _) in zip(files, done, strict=True)}
+    frame = staged(spark, from_arrow_schema(done[0][1]), target, counts)
     limited = options.get("sampleSize") if source.inside else None
     return frame.limit(int(limited)) if limited else frame
 

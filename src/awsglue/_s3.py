@@ -25,6 +25,7 @@ from awsglue._aws import client, folder, split_uri
 from awsglue._bookmark import tracking
 from awsglue._documents import Source
 from awsglue._run import about, stage, warn
+from awsglue._staged import StagedFrame
 from awsglue._window import BAND_MS, MOST, File, bounded, excluded, fresh, hidden
 
 READ = {
@@ -265,12 +266,16 @@ def write(
     codec = _codec(kind, str(compression)) if compression else None
     if kind == "avro":
         return _write_avro(frame, path, keys, codec or "null")
+    untouched = isinstance(frame, StagedFrame) and kind == "parquet" and not keys and codec in (None, "snappy")
+    if untouched and frame.copy_to(path, "append", success=False):
+        return None
     frame, settings = _csv.writer(frame, given, keys) if kind == "csv" else (frame, _sizes(kind, given, options))
     writer = frame.write.format(kind).mode("append").options(**settings)
     # Glue leaves no _SUCCESS object behind
     writer = writer.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     writer = writer.option("compression", codec) if codec else writer
-    return (writer.partitionBy(*keys) if keys else writer).save(path)
+    (writer.partitionBy(*keys) if keys else writer).save(path)
+    return None
 
 
 def _codec(kind: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 from pyspark.sql.types import StructType
 
-from awsglue import _s3
+from awsglue import _avro, _s3
 from awsglue._aws import client, folder, split_uri
 from awsglue.dynamicframe import DynamicFrame, DynamicFrameCollection
 
@@ -30,6 +31,11 @@ HIVE = {  # Spark format -> input format, output format, serialisation library
         "org.apache.hadoop.hive.ql.io.orc.OrcInputFormat",
         "org.apache.hadoop.hive.ql.io.orc.OrcOutputFormat",
         "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
+    ),
+    "avro": (
+        "org.apache.hadoop.hive.ql.io.avro.AvroContainerInputFormat",
+        "org.apache.hadoop.hive.ql.io.avro.AvroContainerOutputFormat",
+        "org.apache.hadoop.hive.serde2.avro.AvroSerDe",
     ),
     "json": (
         "org.apache.hadoop.mapred.TextInputFormat",
@@ -122,6 +128,10 @@ class S3Sink(DataSink):
         reads, writes, library = HIVE[kind]
         serde: dict[str, str] = {"serialization.format": "1"}
         parameters = {"classification": kind, "typeOfData": "file"}
+        if kind == "avro":
+            said = StructType([one for one in schema if one.name not in keys])
+            literal = json.dumps(_avro.schema_of(json.loads(said.json())))
+            serde["avro.schema.literal"] = parameters["avro.schema.literal"] = literal
         if kind == "csv":
             serde = {"field.delim": str(self.format_options.get("separator", ","))}
             if str(self.format_options.get("writeHeader", True)).lower() == "true":
@@ -174,21 +184,27 @@ class S3Sink(DataSink):
 
 
 def purge(path: str, options: Mapping[str, Any]) -> None:
-    """purge_s3_path."""
-    if refused := [name for name in ("manifestFilePath",) if options.get(name)]:
-        raise NotImplementedError(f"purge options {refused} are not carried")
+    """purge_s3_path. `manifestFilePath`: Success.csv and Failed.csv there say what was deleted and what was not."""
     hours = float(options.get("retentionPeriod", RETENTION_HOURS))
     before = datetime.datetime.fromtimestamp(time.time() - hours * 3600, datetime.UTC) if hours else None
     spared = set(options.get("excludeStorageClasses", []))
     bucket, prefix = split_uri(folder(path))
     s3 = client("s3")
+    done: list[str] = []
+    failed: list[str] = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         old = [
             {"Key": one["Key"]}
             for one in page.get("Contents", [])
-            if (before is None or one["LastModified"] < before) and one.get("StorageClass") not in spared
+            if (before is None or one["LastModified"] < before) and one.get("StorageClass", "STANDARD") not in spared
         ]
         if old:
-            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": old, "Quiet": True})
-            if answer.get("Errors"):
-                raise RuntimeError(f"cannot purge {path}: {answer['Errors'][0]}")
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": old})
+            done += [f"s3://{bucket}/{one['Key']}" for one in answer.get("Deleted", [])]
+            failed += [f"s3://{bucket}/{one['Key']},{one.get('Message', '')}" for one in answer.get("Errors", [])]
+    if place := options.get("manifestFilePath"):
+        where, inside = split_uri(folder(place))
+        for name, lines in (("Success.csv", done), ("Failed.csv", failed)):
+            s3.put_object(Bucket=where, Key=f"{inside}{name}", Body="".join(f"{line}\n" for line in lines).encode())
+    if failed:
+        raise RuntimeError(f"cannot purge {path}: {failed[0]}")

@@ -22,9 +22,12 @@ FORMATS = {
     "csv": "csv",
     "json": "json",
     "orc": "orc",
+    "avro": "avro",
 }
 # By a piece of the serialisation library's name, for tables without `classification` (Athena's CREATE TABLE).
-SERDES = {"parquet": "parquet", "opencsv": "csv", "lazysimple": "csv", "json": "json", "orc": "orc"}
+SERDES = {
+    **{"parquet": "parquet", "opencsv": "csv", "lazysimple": "csv", "json": "json", "orc": "orc", "avro": "avro"},
+}
 
 
 @dataclass(frozen=True, slots=True)
