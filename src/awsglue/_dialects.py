@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 from awsglue._databases import Database, JdbcError, connect, explained, rows
 
 BATCH = 20_000  # rows
+SPLIT_PAGES = 2048  # of 8 KB: a table of PostgreSQL from 16 MB on is read by several connections
 Stream = tuple[Any, Iterator[Any]]  # an Arrow schema, and batches of it
 
 
@@ -69,9 +70,14 @@ class Dialect:
         raise NotImplementedError
 
     @contextmanager
-    def stream(self, database: Database, query: str, columns: Sequence[Column]) -> Iterator[Stream]:
-        """The rows of a query, as they come. JdbcError."""
+    def stream(self, database: Database, query: str, columns: Sequence[Column], snapshot: str = "") -> Iterator[Stream]:
+        """The rows of a query, as they come; with `snapshot` those that `pages` saw. JdbcError."""
         raise NotImplementedError
+
+    def pages(self, db: Any, source: str, parts: int) -> tuple[str, list[str]]:
+        """Conditions that cut a large table into as many parts, to be read while `db` stays in its transaction, and a
+        snapshot for all of them."""
+        return "", [""]
 
     def bucket(self, field: str, expression: str, count: int) -> str:
         """A number from 0 to `count` - 1 of each row, by a column of any type or by a whole number."""
@@ -176,7 +182,10 @@ class Postgres(Dialect):
         name = self.quoted(said.name)
         if said.type_code == self.NUMERIC:
             precision, scale = (said.precision, said.scale or 0) if said.precision else (38, 18)
-            return Column(said.name, f"{name}::text", pa.decimal128(min(precision, 38), scale))
+            precision, scale = precision - min(scale, 0), max(scale, 0)
+            # ADBC has no decimals: a whole number of the smallest unit where it fits, which is faster, else text
+            expression = f"({name} * 1{'0' * scale})::bigint" if precision <= 18 else f"{name}::text"
+            return Column(said.name, expression, pa.decimal128(min(precision, 38), scale))
         if said.type_code in self.AS_IS:
             return Column(said.name, name)
         if said.type_code == self.BIT and said.display_size == 1:
@@ -184,13 +193,16 @@ class Postgres(Dialect):
         return Column(said.name, self.SELECTED.get(said.type_code, "({})::text").format(name))
 
     @contextmanager
-    def stream(self, database: Database, query: str, columns: Sequence[Column]) -> Iterator[Stream]:
+    def stream(self, database: Database, query: str, columns: Sequence[Column], snapshot: str = "") -> Iterator[Stream]:
         import adbc_driver_manager
         import adbc_driver_postgresql.dbapi as adbc
         import pyarrow as pa
 
         try:
             with adbc.connect(database.uri()) as db, db.cursor() as cursor:
+                if snapshot:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                    cursor.execute(f"SET TRANSACTION SNAPSHOT {self.text(snapshot)}")
                 cursor.execute(query)
                 reader = cursor.fetch_record_batch()
                 fields = [
@@ -201,6 +213,18 @@ class Postgres(Dialect):
                 yield schema, (_cast(batch, schema) for batch in reader)
         except (adbc_driver_manager.Error, OSError) as error:  # OSError: the stream breaks off
             raise database.error(error) from None
+
+    def pages(self, db: Any, source: str, parts: int) -> tuple[str, list[str]]:
+        if source.startswith("(") or parts < 2 or db.info.server_version < 140000:
+            return "", [""]
+        query = "SELECT pg_relation_size(oid) / 8192 FROM pg_class WHERE oid = to_regclass(%s) AND relkind = 'r'"
+        found = rows(db, query, (source,))
+        if not found or found[0][0] < SPLIT_PAGES:
+            return "", [""]
+        ((snapshot,),) = rows(db, "SELECT pg_export_snapshot()")
+        bounds = [found[0][0] * part // parts for part in range(parts)]
+        ends = [f" AND ctid < '({page},0)'::tid" for page in bounds[1:]] + [""]
+        return snapshot, [f"ctid >= '({page},0)'::tid{end}" for page, end in zip(bounds, ends, strict=True)]
 
     def bucket(self, field: str, expression: str, count: int) -> str:
         number = f"hashtext({self.quoted(field)}::text)" if field else f"({expression})"
@@ -249,13 +273,15 @@ def _instant(kind: Any) -> Any:
 
 def _cast(batch: Any, schema: Any) -> Any:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     def cast(column: Any, kind: Any) -> Any:
         if column.type == kind:
             return column
         if pa.types.is_timestamp(column.type) and column.type.tz is None:
-            return pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
+            return column.cast(pa.timestamp("us")).view(kind)
+        if pa.types.is_decimal(kind) and pa.types.is_integer(column.type):  # a number of the smallest unit
+            units = column.cast(pa.decimal128(19, 0))
+            return pa.Array.from_buffers(kind, len(units), units.buffers(), units.null_count, units.offset)
         return column.cast(kind)
 
     return pa.record_batch([cast(*pair) for pair in zip(batch.columns, schema.types, strict=True)], schema=schema)
@@ -337,7 +363,7 @@ class MySql(Dialect):
         return pa.binary() if said.type_code in texts and said.charsetnr == self.BINARY else pa.string()
 
     @contextmanager
-    def stream(self, database: Database, query: str, columns: Sequence[Column]) -> Iterator[Stream]:
+    def stream(self, database: Database, query: str, columns: Sequence[Column], snapshot: str = "") -> Iterator[Stream]:
         import pyarrow as pa
         from pymysql.converters import encoders
         from pymysql.cursors import SSCursor
@@ -468,7 +494,7 @@ class Sqlite(Dialect):
         return [Column(one[1], self.quoted(one[1]), sqlite_kind(one[2] or "")) for one in found]
 
     @contextmanager
-    def stream(self, database: Database, query: str, columns: Sequence[Column]) -> Iterator[Stream]:
+    def stream(self, database: Database, query: str, columns: Sequence[Column], snapshot: str = "") -> Iterator[Stream]:
         import pyarrow as pa
 
         schema = pa.schema([(one.name, one.kind) for one in columns])

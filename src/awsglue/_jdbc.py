@@ -11,6 +11,8 @@ Limits: no Redshift. A parallel read is not one snapshot (nor is it on AWS).
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ __all__ = ["Database", "JdbcError"]
 
 PARALLEL = 4
 PARTITIONS = 7  # AWS's default of hashpartitions
+SAMPLE = 10_000  # values that say whether a column's values repeat
 BULK = 1000  # rows an INSERT statement has, where the caller says nothing (bulkSize)
 DRIVERS = {
     "sqlserver": "com.microsoft.sqlserver.jdbc.SQLServerDriver",
@@ -162,16 +165,20 @@ def read(spark: SparkSession, database: Database, table: str, options: Mapping[s
 
     dialect = DIALECTS[database.engine]
     source = source_of(dialect, table, options)
+    target = stage("jdbc")
     with session(database) as db:
         columns = dialect.describe(db, source.text)
         about = {"engine": database.engine, "place": database.place, "database": database.database}
         where = Keys(db, dialect, source.text, options, about | {"connection": database.connection}).conditions(context)
-    wanted = ", ".join(f"{one.expression} AS {dialect.quoted(one.name)}" for one in columns)
-    queries = [f"SELECT {wanted} FROM {source.where(where, one)}" for one in _buckets(dialect, options, source)]
-    target = stage("jdbc")
-    files = [target / f"part-{number:05d}.parquet" for number in range(len(queries))]
-    with ThreadPoolExecutor(min(PARALLEL, len(queries))) as pool:
-        done = list(pool.map(lambda query, file: _fetch(database, dialect, query, columns, file), queries, files))
+        wanted = ", ".join(f"{one.expression} AS {dialect.quoted(one.name)}" for one in columns)
+        parts, snapshot = _buckets(dialect, options, source), ""
+        if parts == [""]:
+            snapshot, parts = dialect.pages(db, source.text, min(PARALLEL, os.cpu_count() or 1))
+        queries = [f"SELECT {wanted} FROM {source.where(where, one)}" for one in parts]
+        files = [target / f"part-{number:05d}.parquet" for number in range(len(queries))]
+        with ThreadPoolExecutor(min(PARALLEL, len(queries))) as pool:
+            fetch = functools.partial(_fetch, database, dialect, columns, snapshot)
+            done = list(pool.map(fetch, queries, files))
     _rows.jdbc_read(sum(count for count, _ in done))
     counts = {file.name: count for file, (count, _) in zip(files, done, strict=True)}
     frame = staged(spark, from_arrow_schema(done[0][1]), target, counts)
@@ -194,20 +201,32 @@ def _buckets(dialect: Dialect, options: Mapping[str, Any], source: Source) -> li
     return [f"{bucket} = {part}" for part in range(count)]
 
 
-def _fetch(database: Database, dialect: Dialect, query: str, columns: Sequence[Column], path: Path) -> tuple[int, Any]:
+def _fetch(
+    database: Database, dialect: Dialect, columns: Sequence[Column], snapshot: str, query: str, path: Path
+) -> tuple[int, Any]:
     """Stream one query into a Parquet file; returns the number of rows and the schema."""
     import pyarrow.parquet as pq
 
     count = 0
-    with dialect.stream(database, query, columns) as (schema, batches), _writer(pq, path, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            count += batch.num_rows
+    with dialect.stream(database, query, columns, snapshot) as (schema, batches):
+        first = next(batches, None)
+        repeated = [] if first is None else [one.name for one in schema if _repeats(first.column(one.name))]
+        with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeated or False) as writer:
+            while first is not None:
+                writer.write_batch(first)
+                count += first.num_rows
+                first = next(batches, None)
     return count, schema
 
 
-def _writer(pq: Any, path: Path, schema: Any) -> Any:
-    return pq.ParquetWriter(path, schema, compression="snappy")
+def _repeats(column: Any) -> bool:
+    """Whether a column's values repeat so that a dictionary is worth its making."""
+    import pyarrow as pa
+
+    sample = column.slice(0, SAMPLE)
+    if pa.types.is_nested(sample.type) or not len(sample):
+        return False
+    return len(sample.dictionary_encode().dictionary) <= len(sample) // 5
 
 
 # ---- writing

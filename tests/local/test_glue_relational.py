@@ -434,12 +434,12 @@ def test_a_database_that_goes_away_mid_read(
 ) -> None:
     """A clear error, nothing visible, the bookmark unmoved; the next run reads all of it."""
     postgres.server.execute(
-        postgres.name, "CREATE TABLE many AS SELECT g AS id, md5(g::text) AS ref FROM generate_series(1, 50000) g"
+        postgres.name, "CREATE TABLE many AS SELECT g AS id, md5(g::text) AS ref FROM generate_series(1, 300000) g"
     )
     connected.execute("CREATE TABLE lots AS SELECT seq AS id, md5(seq) AS ref FROM seq_1_to_50000", database="shop")
-    for engine, server, table, database in (
-        ("postgresql", postgres, "many", postgres.name),
-        ("mysql", connected, "lots", "shop"),
+    for engine, server, table, database, count in (
+        ("postgresql", postgres, "many", postgres.name, 300_000),  # large enough for several connections
+        ("mysql", connected, "lots", "shop", 50_000),
     ):
         name, cut = f"cut-{engine}", Cut(server.port, 400_000)
         url = f"jdbc:{engine}://127.0.0.1:{cut.port}/{database}"
@@ -450,7 +450,7 @@ def test_a_database_that_goes_away_mid_read(
             rows = glue.create_dynamic_frame.from_options("{engine}",
                 {{"useConnectionProperties": "true", "connectionName": "{name}", "dbtable": "{table}",
                   "jobBookmarkKeys": ["id"]}}, transformation_ctx="rows")
-            print("rows", rows.count())
+            print("rows", rows.count(), rows.toDF().select("id").distinct().count())
             path = {{"path": "s3://relational/{name}/"}}
             glue.write_dynamic_frame.from_options(rows, "s3", connection_options=path, format="parquet")
             job.commit()
@@ -464,4 +464,4 @@ def test_a_database_that_goes_away_mid_read(
         with pytest.raises(ClientError, match="EntityNotFoundException"):
             aws("glue").get_job_bookmark(JobName=name)
         cut.after = 1 << 40
-        assert "rows 50000" in shop.succeed(name)
+        assert f"rows {count} {count}" in shop.succeed(name)
