@@ -391,34 +391,36 @@ class Catalog:
 
     # -- versions
 
-    def _versions(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """All versions of a table, the newest first."""
+    def get_table_versions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        """The current version first, then those before it, the newest first."""
+        check_catalog(self.endpoint, params)
+        size, last = params.get("MaxResults") or PAGE, number_after(params.get("NextToken"))
         table = self.table(params["DatabaseName"], params["TableName"])
         rows = self.endpoint.store.read(
-            "SELECT version, body FROM glue_table_versions WHERE database = ? AND name = ? ORDER BY version DESC",
-            (table["DatabaseName"], table["Name"]),
+            "SELECT version, body FROM glue_table_versions WHERE database = ? AND name = ? AND version < ?"
+            " ORDER BY version DESC LIMIT ?",
+            (table["DatabaseName"], table["Name"], int(table["VersionId"]) if last is None else last, size + 1),
         )
-        return [table, *(decode(row["body"]) | {"VersionId": str(row["version"])} for row in rows)]
-
-    def get_table_versions(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        check_catalog(self.endpoint, params)
-        size = params.get("MaxResults") or PAGE
-        last = number_after(params.get("NextToken"))
-        versions = self._versions(params)
-        if last is not None:
-            versions = [version for version in versions if int(version["VersionId"]) < last]
+        versions = [table] if last is None else []
+        versions += [decode(row["body"]) | {"VersionId": str(row["version"])} for row in rows]
         more = {"NextToken": token(versions[size - 1]["VersionId"])} if len(versions) > size else {}
         shown = [{"Table": version, "VersionId": version["VersionId"]} for version in versions[:size]]
         return {"TableVersions": shown} | more
 
     def get_table_version(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
-        versions = self._versions(params)
-        wanted = params.get("VersionId") or versions[0]["VersionId"]
-        for version in versions:
-            if version["VersionId"] == wanted:
-                return {"TableVersion": {"Table": version, "VersionId": wanted}}
-        raise AwsError("EntityNotFoundException", f"Version {wanted} of table {versions[0]['Name']} not found.")
+        table = self.table(params["DatabaseName"], params["TableName"])
+        wanted = params.get("VersionId") or table["VersionId"]
+        if wanted != table["VersionId"]:
+            row = self.endpoint.store.one(
+                "SELECT body FROM glue_table_versions WHERE database = ? AND name = ? AND version = ?",
+                (table["DatabaseName"], table["Name"], wanted),
+            )
+            if row is None:
+                words = f"Version {wanted} of table {table['Name']} not found."
+                raise AwsError("EntityNotFoundException", words)
+            table = decode(row["body"]) | {"VersionId": wanted}
+        return {"TableVersion": {"Table": table, "VersionId": wanted}}
 
     def delete_table_version(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)

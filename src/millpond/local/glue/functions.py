@@ -26,7 +26,6 @@ class Functions:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint, self.catalog = endpoint, Catalog(endpoint)
-        self.tagged = {"userDefinedFunction": self._exists}
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -46,10 +45,6 @@ class Functions:
             "SELECT body FROM glue_functions WHERE database = ? AND name = ?", (fold(database), fold(name))
         )
         return decode(row["body"]) if row else None
-
-    def _exists(self, name: str) -> bool:
-        database, _, function = name.partition("/")
-        return self._find(database, function) is not None
 
     def _function(self, database: str, name: str) -> dict[str, Any]:
         if (found := self._find(database, name)) is None:

@@ -59,17 +59,15 @@ class Tags:
         return arn
 
     def tag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        arn = self._known(params["ResourceArn"])
-        with self.endpoint.store.write() as db:
-            write_tags(db, arn, params["TagsToAdd"])
+        with self.endpoint.store.write() as db:  # so that no resource goes between the look and the writing
+            write_tags(db, self._known(params["ResourceArn"]), params["TagsToAdd"])
         return {}
 
     def untag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        arn = self._known(params["ResourceArn"])
         with self.endpoint.store.write() as db:
-            db.executemany(
-                "DELETE FROM glue_tags WHERE arn = ? AND key = ?", [(arn, k) for k in params["TagsToRemove"]]
-            )
+            arn = self._known(params["ResourceArn"])
+            gone = [(arn, key) for key in params["TagsToRemove"]]
+            db.executemany("DELETE FROM glue_tags WHERE arn = ? AND key = ?", gone)
         return {}
 
     def get(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
