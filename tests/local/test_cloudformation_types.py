@@ -31,7 +31,9 @@ def ref(name: str) -> dict[str, str]:
 
 STORAGE = {"Columns": [{"Name": "a", "Type": "int"}], "Location": "s3://x/"}
 MACHINE = {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}
+SCHEMA = {"Name": "sch", "DataFormat": "AVRO", "Compatibility": "NONE", "SchemaDefinition": '"string"'}
 BASIS: dict[str, Any] = {
+    "Sch": {"Type": "AWS::Glue::Schema", "Properties": SCHEMA},
     "Role": {
         "Type": "AWS::IAM::Role",
         "Properties": {
@@ -96,6 +98,7 @@ PARTITION = {
     "PartitionInput": {"Values": ["1"], "StorageDescriptor": STORAGE},
 }
 ENCRYPTION = {"S3Encryptions": [{"S3EncryptionMode": "DISABLED"}]}
+AT_REST = {"EncryptionAtRest": {"CatalogEncryptionMode": "DISABLED"}}
 PREPARED = {"StatementName": "ps", "WorkGroup": "primary", "QueryStatement": "select 1"}
 
 # (type, properties, what an update changes)
@@ -111,6 +114,15 @@ TYPES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("AWS::Glue::Trigger", {"Type": "ON_DEMAND", "Actions": [{"JobName": ref("J")}]}, {"Description": "x"}),
     ("AWS::Glue::Workflow", {"Description": "a"}, {"Description": "b"}),
     ("AWS::Glue::SecurityConfiguration", {"Name": "sc", "EncryptionConfiguration": ENCRYPTION}, {"Name": "sc2"}),
+    ("AWS::Glue::Registry", {"Name": "reg", "Tags": TAGS}, {"Description": "x"}),
+    ("AWS::Glue::Schema", {**SCHEMA, "Name": "other"},
+     {"Compatibility": "FULL", "CheckpointVersion": {"IsLatest": True}}),
+    ("AWS::Glue::SchemaVersion", {"Schema": {"SchemaArn": att("Sch")}, "SchemaDefinition": '"int"'},
+     {"SchemaDefinition": '"long"'}),
+    ("AWS::Glue::SchemaVersionMetadata",
+     {"SchemaVersionId": att("Sch", "InitialSchemaVersionId"), "Key": "k", "Value": "a"}, {"Value": "b"}),
+    ("AWS::Glue::DataQualityRuleset", {"Name": "dq", "Ruleset": "Rules = [ RowCount > 1 ]"}, {"Description": "x"}),
+    ("AWS::Glue::DataCatalogEncryptionSettings", {"CatalogId": ACCOUNT, "DataCatalogEncryptionSettings": AT_REST}, {}),
     ("AWS::Athena::WorkGroup", {"Name": "wg"}, {"State": "DISABLED"}),
     ("AWS::Athena::NamedQuery", QUERY, {"QueryString": "select 2"}),
     ("AWS::Athena::DataCatalog", {"Name": "dc", "Type": "GLUE", "Parameters": {"catalog-id": ACCOUNT}},

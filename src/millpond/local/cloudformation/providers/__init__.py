@@ -9,6 +9,7 @@ from __future__ import annotations
 from millpond.local.cloudformation.providers import (
     athena,
     glue,
+    glue_schemas,
     iam,
     lambda_,
     messaging,
@@ -21,7 +22,7 @@ from millpond.local.cloudformation.providers.provider import Provider
 
 PROVIDERS: dict[str, Provider] = {
     provider.type: provider
-    for room in (athena, glue, iam, lambda_, messaging, operations, s3, stacks, states)
+    for room in (athena, glue, glue_schemas, iam, lambda_, messaging, operations, s3, stacks, states)
     for provider in room.PROVIDERS
 }
 
