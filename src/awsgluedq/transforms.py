@@ -38,6 +38,7 @@ PUBLISHING = {
     "enableDataQualityResultsPublishing",
     "resultsS3Prefix",
 }
+STRATEGY = "dataQualityResultsPublishing.strategy"  # what Glue Studio writes; nothing is published here
 SCOPE, METHOD, CACHING = "observations.scope", "compositeRuleEvaluation.method", "performanceTuning.caching"
 OUTCOMES = t.StructType(
     [
@@ -97,7 +98,7 @@ class _Evaluation:
         self.frame, self.publishing, self.options = frame, dict(publishing or {}), dict(options or {})
         if unknown := sorted(set(self.publishing) - PUBLISHING):
             raise ValueError(f"EvaluateDataQuality: publishing_options {unknown} are unknown")
-        if unknown := sorted(set(self.options) - {SCOPE, METHOD, CACHING}):
+        if unknown := sorted(set(self.options) - {SCOPE, METHOD, CACHING, STRATEGY}):
             raise ValueError(f"EvaluateDataQuality: additional_options {unknown} are unknown")
         self.by_row = str(self.options.get(METHOD, "DATASET")).upper() == "ROW"
         data = frame.toDF()
