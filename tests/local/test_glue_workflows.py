@@ -6,11 +6,16 @@ import json
 import re
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -359,20 +364,67 @@ def test_schedules_follow_the_endpoints_clock(glue: Any, endpoint: Endpoint) -> 
     assert len(glue.get_job_runs(JobName="e")["JobRuns"]) == before + 1
 
 
-def test_event_triggers_wait_for_their_batch(glue: Any, endpoint: Endpoint) -> None:
-    firing = endpoint.services["glue"].parts["workflows"].firing  # type: ignore[attr-defined]
+def hostile(endpoint: Endpoint, target: str, body: Any) -> int:
+    """The status of a signed request with any body."""
+    headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+    request = AWSRequest("POST", endpoint.url, data=json.dumps(body), headers=headers)
+    SigV4Auth(Credentials(endpoint.access_key, endpoint.secret_key), "events", endpoint.region).add_auth(request)
+    sent = urllib.request.Request(endpoint.url, data=request.data.encode(), headers=dict(request.headers))
+    try:
+        with urllib.request.urlopen(sent, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_eventbridge_starts_a_workflow(glue: Any, aws: Aws, endpoint: Endpoint) -> None:
+    events = aws("events")
     glue.create_workflow(Name="heard", DefaultRunProperties={"a": "b"})
     glue.create_trigger(
         Name="h", Type="EVENT", WorkflowName="heard", Actions=[{"JobName": "a"}],
         EventBatchingCondition={"BatchSize": 2, "BatchWindow": 1},
     )  # fmt: skip
-    for event in ("e1", "e2", "e3"):
-        firing.receive("heard", event)
+    arn = "arn:aws:glue:us-east-1:000000000000:workflow/heard"
+    pattern = {"source": ["shop"], "detail": {"rows": [{"numeric": [">", 3]}]}}
+    events.put_rule(Name="r", EventPattern=json.dumps(pattern))
+    queue = {"Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:none"}
+    flow = {"Id": "w", "Arn": arn, "RoleArn": ROLE}
+    assert events.put_targets(Rule="r", Targets=[flow, queue])["FailedEntryCount"] == 0
+    assert {one["Id"]: one["Arn"] for one in events.list_targets_by_rule(Rule="r")["Targets"]}["w"] == arn
+    assert events.list_rule_names_by_target(TargetArn=arn)["RuleNames"] == ["r"]
+    events.remove_targets(Rule="r", Ids=["q"])
+    refused("ResourceNotFoundException", events.put_targets, Rule="none", Targets=[flow])
+
+    def send(rows: int) -> str:
+        entry = {"Source": "shop", "DetailType": "loaded", "Detail": json.dumps({"rows": rows})}
+        return str(events.put_events(Entries=[entry])["Entries"][0]["EventId"])
+
+    send(1)  # does not match
+    ids = [send(4), send(5), send(6)]
     until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 2)  # the third when its window has ended
     second, first = glue.get_workflow_runs(Name="heard")["Runs"]
-    assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": "[e1, e2]"}
-    assert second["WorkflowRunProperties"]["aws:eventIds"] == "[e3]"
+    assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": f"[{ids[0]}, {ids[1]}]"}
+    assert second["WorkflowRunProperties"]["aws:eventIds"] == f"[{ids[2]}]"
     assert first["StartingEventBatchCondition"]["BatchSize"] == 2
+    refused("ValidationException", events.delete_rule, "has targets", Name="r")
+    events.put_rule(Name="wild", EventPattern='{"source": [{"wildcard": "a*"}]}')
+    refused("NotImplemented", events.put_targets, "wildcard", Rule="wild", Targets=[flow])
+    odd = [{"Rule": ["r"], "Ids": 5}, {"Rule": "r", "Targets": [{"Arn": arn}]}, {"EventBusName": {}, "TargetArn": arn}]
+    odd += [{"Entries": [{"Source": "shop", "DetailType": "x", "Detail": text}]} for text in ("{", "[1]", "5", "null")]
+    odd += [{"Entries": "x"}, {"Name": None}, {"Rule": None, "TargetArn": [arn]}]
+    for call in (
+        "PutTargets",
+        "RemoveTargets",
+        "ListTargetsByRule",
+        "ListRuleNamesByTarget",
+        "DeleteRule",
+        "PutEvents",
+    ):
+        for body in odd:
+            assert hostile(endpoint, f"AWSEvents.{call}", body) in (200, 400, 404, 501), (call, body)
+    events.remove_targets(Rule="r", Ids=["w"])
+    send(7)
+    events.delete_rule(Name="r")
 
 
 def test_import_makes_a_flow_that_runs_here(
