@@ -68,6 +68,9 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("zipped/__init__.py", "NAME = 'zipped'\n")
+    jar = io.BytesIO()
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("org/apache/spark/log4j2-defaults.properties", "# ours")
     uris = {
         "zip": shop.put("lib/a.zip", out.getvalue()),
         "py": shop.put("lib/plain.py", "NAME = 'plain'\n"),
@@ -75,6 +78,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
         "wheel": shop.put("lib/installed-2.5-py3-none-any.whl", wheel("installed", "2.5", "NAME = 'installed'\n")),
         "pytz": shop.put("lib/pytz-3000.1-py3-none-any.whl", wheel("pytz", "3000.1", "VERSION = 'the job own'\n")),
         "file": shop.put("lib/words.txt", "one two"),
+        "jar": shop.put("lib/extra.jar", jar.getvalue()),
     }
     shop.job(
         "many",
@@ -82,6 +86,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
         import importlib.metadata, json, os
         import installed, onpath, plain, pytz, zipped
         from pyspark.sql.functions import udf
+        defaults = "org/apache/spark/log4j2-defaults.properties"
         name = udf(lambda _: __import__("installed").NAME + os.environ["EXECUTOR"])
         seen = spark.range(1).select(name("id")).first()[0]
         print("a line on stderr", file=sys.stderr)
@@ -91,6 +96,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
             "version": importlib.metadata.version("installed"),
             "pytz": pytz.VERSION,
             "executor": seen,
+            "jar": str(spark._jvm.java.lang.ClassLoader.getSystemResource(defaults)),
             "env": [os.environ["ONE"], os.environ["TWO"]],
             "conf": [spark.conf.get(f"spark.{name}") for name in ("a", "b", "sql.session.timeZone")],
             "file": open("words.txt").read(),
@@ -105,6 +111,8 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
         DefaultArguments={
             "--extra-py-files": f"{uris['zip']},{uris['py']},{uris['pathwhl']}",
             "--extra-files": uris["file"],
+            "--extra-jars": uris["jar"],
+            "--user-jars-first": "true",
             "--additional-python-modules": f"{uris['wheel']},{uris['pytz']},pandas>=2,<3",
             "--python-modules-installer-option": "--no-index",
             "--conf": "spark.a=1 --conf spark.b=two --conf spark.sql.session.timeZone=Europe/Berlin",
@@ -124,6 +132,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
     text = shop.log(run["Id"])
     said = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
     args = said.pop("args")
+    assert "extra.jar!" in said.pop("jar")  # before Spark's own
     assert said == {
         "modules": ["installed", "onpath", "plain", "zipped"],
         "version": "2.5",
@@ -173,7 +182,8 @@ def test_custom_log_names_and_connections(shop: Workshop) -> None:
     run = shop.run("named")
     assert run["LogGroupName"] == "/team/etl" and run["GlueVersion"] == "1.0" and run["MaxCapacity"] == 0.0625
     assert streams(shop, "/team/etl/output") == {"nightly-driver": ["out"]}
-    assert streams(shop, "/team/etl/error") == {"nightly-driver": ["err"]}
+    (noted, said) = streams(shop, "/team/etl/error")["nightly-driver"]
+    assert "Python shell 3.6 is out of support on AWS" in noted and said == "err"
     shop.job("lonely", "print(1)\n", head=False, kind="pythonshell", Connections={"Connections": ["nowhere"]})
     assert "connection nowhere" in shop.run("lonely")["ErrorMessage"]
 

@@ -186,12 +186,18 @@ def log_of(step: StepRun) -> LogRef | None:
 
 
 def log_lines(target: Target, step: StepRun) -> Iterator[str]:
-    """A step's whole log. A Glue job's is two streams: what it printed, then what went wrong."""
+    """A step's whole log. A Glue job's is two streams: what it printed, then what went wrong.
+
+    Since Glue 5 what a script writes to stderr is in both; it is told once.
+    """
     if step.log is None:
         return
     if step.log.group in (GLUE_OUT, GLUE_ERROR):
-        for group in (GLUE_OUT, GLUE_ERROR):
-            yield from logs.read(target, LogRef(group, step.log.stream))
+        told = set()
+        for line in logs.read(target, LogRef(GLUE_OUT, step.log.stream)):
+            told.add(line)
+            yield line
+        yield from (line for line in logs.read(target, LogRef(GLUE_ERROR, step.log.stream)) if line not in told)
         return
     since = int(step.started.timestamp() * 1000) - 1000
     yield from logs.read(target, step.log, since=since)

@@ -47,8 +47,8 @@ class RunLog:
 
     def drain(self, *, jvm: tuple[Path, int] | None = None, last: bool = False) -> None:
         """Move what is new; `jvm` is the JVM's log and where this run began in it; `last`: also an unfinished line."""
-        moved = self._move("stdout", self.folder / "stdout", 0, self.output, last=last)
-        moved |= self._move("stderr", self.folder / "stderr", 0, self.stderr, last=last)
+        moved = self._move("stderr", self.folder / "stderr", 0, self.stderr, last=last)
+        moved |= self._move("stdout", self.folder / "stdout", 0, self.output, last=last)  # its last line is the rows
         if jvm:
             moved |= self._move("jvm", jvm[0], jvm[1], self.error, last=last)
         if moved:
