@@ -3,9 +3,10 @@
 files:     key in the bucket `lake` -> text, {kind: content} of `MAKERS` ({parquet: {column: [type, values...]}}),
            {copies: number, of: text}, null (an empty object); with `keep: n` its first n bytes
 crawler:   members of CreateCrawler (Name, Role and DatabaseName have defaults)
+databases: name -> SQL statements: an SQLite database and a connection to it (in steps: `sql`)
 classifiers: what CreateClassifier is called with first; given: other operations that are called first, and how
 tables:    the whole catalog: name -> columns ("id bigint, city string"), keys, location, partitions, and `entry`,
-           a part of the table's document that must be equal
+           a part of the table's document that must be equal (`whole`: all of it; `partition`: of its first partition)
 log:       regular expressions that a line of the crawl's log must fit
 objects:   keys -> the text that the crawl must have written
 status:    LastCrawl.Status, SUCCEEDED unless said; `error` is a part of its message
@@ -15,10 +16,12 @@ steps:     further crawls: files to add, `delete` keys, `update` the crawler, `t
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
 import re
+import sqlite3
 import struct
 import time
 import zipfile
@@ -35,6 +38,8 @@ import yaml
 from millpond.local.glue import Glue
 from millpond.local.service import Endpoint
 
+DETAILS = ("entry", "whole", "partition")
+RUN = ("Name", "DatabaseName", "CatalogId", "VersionId", "CreatedBy", "IsRegisteredWithLakeFormation")
 CASES = sorted((Path(__file__).parents[3] / "cases" / "crawler").glob("*.yaml"))
 TYPES = {
     "int": pa.int32(),
@@ -110,6 +115,7 @@ MAKERS: dict[str, Callable[[Any], bytes]] = {
     "bytes": bytes.fromhex,
     "parquet": lambda columns: written(pq.write_table, columns),
     "orc": lambda columns: written(pyarrow.orc.write_table, columns),
+    "record": lambda size: json.dumps({"id": 1, "text": "x" * size}).encode(),
     "lines": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
 }
 
@@ -164,9 +170,23 @@ def part_of(expected: Any, found: Any, at: str) -> None:
 def check_catalog(glue: Callable[..., Any], expected: Mapping[str, Any]) -> None:
     tables = {table["Name"]: table for table in glue("GetTables", DatabaseName="db")["TableList"]}
     short = {name: shown(glue, table) for name, table in tables.items()}
-    assert short == {name: {k: v for k, v in one.items() if k != "entry"} for name, one in expected.items()}
+    assert short == {name: {k: v for k, v in one.items() if k not in DETAILS} for name, one in expected.items()}
     for name, one in expected.items():
         part_of(one.get("entry", {}), tables[name], name)
+        if "whole" in one:
+            assert without_run(tables[name]) == one["whole"]
+        if "partition" in one:
+            found = glue("GetPartitions", DatabaseName="db", TableName=name)["Partitions"][0]
+            part_of(one["partition"], found, f"{name}, partition")
+
+
+def without_run(table: dict[str, Any]) -> dict[str, Any]:
+    """A table's document without what is different in every crawl."""
+    kept = {k: v for k, v in table.items() if k not in RUN and not k.endswith("Time")}
+    storage = {**kept["StorageDescriptor"]}
+    storage["Parameters"] = {k: v for k, v in storage["Parameters"].items() if k != "CRAWL_RUN_ID"}
+    parameters = {k: v for k, v in kept["Parameters"].items() if k != "CRAWL_RUN_ID"}
+    return {**kept, "StorageDescriptor": storage, "Parameters": parameters}
 
 
 @pytest.fixture
@@ -188,9 +208,14 @@ def crawl(bare_endpoint: Endpoint, glue_service: Glue, glue: Callable[..., Any])
     glue_service.stop()
 
 
-def prepare(case: Mapping[str, Any], glue: Callable[..., Any]) -> None:
-    """Everything that is there before the first crawl."""
+def prepare(case: Mapping[str, Any], glue: Callable[..., Any], data: Path) -> None:
+    """Everything that is there before the first crawl. Each SQLite database has a connection of its name."""
     glue("CreateDatabase", DatabaseInput={"Name": "db"})
+    for name, statements in case.get("databases", {}).items():
+        query(data / f"{name}.db", statements)
+        properties = {"JDBC_CONNECTION_URL": f"jdbc:sqlite:{data / name}.db", "USERNAME": "u", "PASSWORD": "p"}
+        connection = {"Name": name, "ConnectionType": "JDBC", "ConnectionProperties": properties}
+        glue("CreateConnection", ConnectionInput=connection)
     for classifier in case.get("classifiers", []):
         glue("CreateClassifier", **classifier)
     for call in case.get("given", []):
@@ -200,8 +225,17 @@ def prepare(case: Mapping[str, Any], glue: Callable[..., Any]) -> None:
     glue("CreateCrawler", **crawler)
 
 
+def query(path: Path, statements: list[str]) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
 def change(step: Mapping[str, Any], bucket: Path, glue: Callable[..., Any]) -> None:
     """What a step changes before its crawl."""
+    for name, statements in step.get("sql", {}).items():
+        query(bucket.parents[1] / f"{name}.db", statements)
     for key, content in (step.get("files") or {}).items():
         put(bucket, key, content)
     for key in step.get("delete", []):
@@ -215,7 +249,7 @@ def test_crawl(path: Path, bare_endpoint: Endpoint, glue: Callable[..., Any], cr
     case = yaml.safe_load(path.read_text())
     bucket = bare_endpoint.buckets / "lake"
     bucket.mkdir(parents=True)
-    prepare(case, glue)
+    prepare(case, glue, bare_endpoint.data)
     for step in [case, *case.get("steps", [])]:
         change(step, bucket, glue)
         last, lines = crawl()

@@ -12,6 +12,9 @@ from millpond.local.glue.crawl.survey import CrawlFailed, Look, Settings, Survey
 from millpond.local.glue.jdbc import JdbcError, JdbcTarget, Relation, relations
 from millpond.local.service import AwsError
 
+WITH_SCHEMAS = ("postgresql",)
+ONE_SERVER = ("mysql",)  # engines of which one connection sees every database: the include path says which
+
 
 def relational(target: Mapping[str, Any], settings: Settings, world: World, found: Survey) -> None:
     """Read a JDBC target. Raises Stopped, CrawlFailed."""
@@ -19,6 +22,8 @@ def relational(target: Mapping[str, Any], settings: Settings, world: World, foun
     try:
         database = world.resolve(connection)
         path = RelationalPath.parse(target.get("Path") or "", schemas=database.engine in WITH_SCHEMAS)
+        if database.engine in ONE_SERVER:
+            database = database.named(path.database)
         found.relational.append((connection, path))
         described = list(relations(database)) if path.database == database.database else []
     except (AwsError, JdbcError) as error:
@@ -48,9 +53,6 @@ def relational(target: Mapping[str, Any], settings: Settings, world: World, foun
         for relation in wanted
     ]
     _tell(connection, database, target, look, world)
-
-
-WITH_SCHEMAS = ("postgresql",)
 
 
 def _included(
