@@ -10,11 +10,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from awsglue import _choices, _documents, _rows, _s3
+from awsglue import _choices, _documents, _json, _records, _rows, _s3
 from awsglue._aws import client, folder
 from awsglue._documents import Source
 from awsglue._table import Partition, Table
@@ -49,7 +49,70 @@ def _load(
     if table.format() == "avro":
         source = Source(lambda: spark.read.options(**(options or {})), paths)
         return _lower(_documents.read(source, "avro", {}))
+    if table.format() == "json":
+        source = Source(lambda: spark.read.options(**(options or {})), paths)
+        with _partitions_as_text(spark):
+            frame = _json.load(source, whole=False)
+        return _kept(frame, _lower(_as_cataloged(frame, table)))
     return _lower(_reader(spark, table, partitions=partitions).options(**(options or {})).load(paths))
+
+
+@contextlib.contextmanager
+def _partitions_as_text(spark: SparkSession) -> Iterator[None]:
+    """`month=05` is '05' until the catalog's type is known."""
+    name = "spark.sql.sources.partitionColumnTypeInference.enabled"
+    before = spark.conf.get(name)
+    spark.conf.set(name, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(name, str(before))
+
+
+def _kept(before: DataFrame, after: DataFrame) -> DataFrame:
+    """A frame made of another, with the error records of its reader."""
+    if failed := vars(before).get("_failed"):
+        after._failed = failed
+    return after
+
+
+def _as_cataloged(frame: DataFrame, table: Table) -> DataFrame:
+    """JSON's records have their own types; where the catalog's are wider, or a field is not there, they are the
+    catalog's. A choice stays one. Fields that the catalog does not know come last."""
+    known = {one.name.lower(): one for one in frame.schema.fields}
+    made = []
+    for one in table.schema(partitions=False).fields:
+        found = known.pop(one.name.lower(), None)
+        if found is None:
+            made.append(f.lit(None).cast(one.dataType).alias(one.name))
+        else:
+            made.append(_wider(frame[_choices.tick(found.name)], found.dataType, one.dataType).alias(one.name))
+    keys = {one.name.lower(): one.dataType for one in table.schema(partitions=True).fields if one.name in table.keys}
+    for name, found in known.items():
+        column = frame[_choices.tick(found.name)]
+        made.append(column.cast(keys[name]).alias(name) if name in keys else column)
+    return frame.select(*made)
+
+
+def _wider(column: Column, kind: t.DataType, wanted: t.DataType) -> Column:
+    """A column in the catalog's type where that holds all values of its own."""
+    match kind, wanted:
+        case t.StructType(), t.StructType() if not _choices.has_choice(kind):
+            types = {one.name.lower(): one.dataType for one in wanted.fields}
+            made = [
+                _wider(column.getField(one.name), one.dataType, types.get(one.name.lower(), one.dataType)).alias(
+                    one.name
+                )
+                for one in kind.fields
+            ]
+            return f.when(column.isNotNull(), f.struct(*made))
+        case t.ArrayType(), t.ArrayType() if not _choices.has_choice(kind):
+            inner, outer = kind.elementType, wanted.elementType
+            return column if inner == outer else f.transform(column, lambda each: _wider(each, inner, outer))
+    whole = isinstance(kind, _choices.WHOLE)
+    if whole and isinstance(wanted, _choices.WHOLE) and _choices.merge(kind, wanted) == wanted:
+        return column.cast(wanted)
+    return column.cast(wanted) if whole and isinstance(wanted, t.DoubleType | t.FloatType | t.DecimalType) else column
 
 
 def _text_or(kind: t.DataType, key: bool) -> t.DataType:
@@ -57,9 +120,9 @@ def _text_or(kind: t.DataType, key: bool) -> t.DataType:
 
 
 def _typed(frame: DataFrame, table: Table) -> DataFrame:
-    """CSV in the types of the catalog. A column with texts that are no values of its type is a choice of the type and
+    """Text in the types of the catalog. A column with texts that are no values of its type is a choice of the type and
     string (AWS docs, "Data preparation using ResolveChoice, Lambda, and ApplyMapping"): all rows are looked at once."""
-    if table.format() != "csv" or not frame.columns:
+    if table.format() not in ("csv", "json") or not frame.columns:
         return frame
     kinds = {one.name.lower(): one.dataType for one in table.schema(partitions=False).fields}
     texts = {one.name for one in frame.schema.fields if isinstance(one.dataType, t.StringType)}
@@ -77,9 +140,10 @@ def _typed(frame: DataFrame, table: Table) -> DataFrame:
             both = {_choices.name_of(kind): values[name], "string": f.when(other[name], text)}
             made = f.struct(*(both[one].alias(_choices.MARK + one) for one in sorted(both)))
             values[name] = f.when(text.isNotNull(), made)
-    return frame.select(
+    made = frame.select(
         *(values[one].alias(one) if one in values else frame[_choices.tick(one)] for one in frame.columns)
     )
+    return _kept(frame, made)
 
 
 def _lower(frame: DataFrame) -> DataFrame:
@@ -118,7 +182,7 @@ def _partitioned(
         if paths:
             frame = _load(spark, table, paths, partitions=False)
             frames.append(_s3.cast_partitions(frame, table.keys, one.values, types))
-    return functools.reduce(DataFrame.unionByName, frames)
+    return functools.reduce(_records.union, frames)
 
 
 # ---- names in Spark's catalog

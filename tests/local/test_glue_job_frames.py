@@ -74,6 +74,22 @@ def printed(aws: Callable[[str], Any]) -> dict[str, str]:
             },
         },
     )
+    shop.put("visits/month=05/a.json", '{"Id": 1, "n": 1, "at": {"x": 1}, "extra": true}\n{"Id": "two", "n": 2}\n')
+    visits = [("id", "bigint"), ("n", "bigint"), ("at", "struct<x:bigint>"), ("absent", "string"), ("when", "date")]
+    aws("glue").create_table(
+        DatabaseName="payments",
+        TableInput={
+            "Name": "visits",
+            "PartitionKeys": [{"Name": "month", "Type": "string"}],
+            "Parameters": {"classification": "json"},
+            "StorageDescriptor": {
+                "Columns": [{"Name": name, "Type": kind} for name, kind in visits],
+                "Location": "s3://workshop/visits/",
+            },
+        },
+    )
+    place = {"Values": ["05"], "StorageDescriptor": {"Location": "s3://workshop/visits/month=05/"}}
+    aws("glue").create_partition(DatabaseName="payments", TableName="visits", PartitionInput=place)
     names = [case.stem for case in CASES]
     out = shop.succeed(shop.job("frames", f"import boto3\nCASES = {names!r}\n{RUN}"))
     found = dict(json.loads(line.removeprefix("CASE ")) for line in out.splitlines() if line.startswith("CASE "))

@@ -11,3 +11,6 @@ records = glueContext.create_dynamic_frame.from_rdd(
     spark.sparkContext.parallelize([{"a": 1}, {"a": "x", "b": 5000000000}], 1), "records"
 )
 records.printSchema()
+visits = glueContext.create_dynamic_frame.from_catalog(database="payments", table_name="visits")
+visits.printSchema()
+visits.show()
