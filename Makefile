@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 DEMO := examples/customer_segmentation
 GLUE := 5.1
+# Two test processes: half of the time is spent waiting. A file's tests stay together, they share an endpoint.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
 
 .PHONY: help demo test quick check bench reliability setup runtime clean distclean
@@ -31,10 +33,10 @@ demo: runtime
 	@$(BIN)/millpond run $(DEMO)
 
 test: runtime
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 quick: setup
-	$(BIN)/python -m pytest -m "not slow and not spark" $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not spark" $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
