@@ -114,9 +114,10 @@ def _warn_of_no_commit(bookmark: Bookmark) -> None:
         warn("the run ends without job.commit(): its bookmark stays where it was, the next run reads the same again")
 
 
-def tracking(context: str) -> Bookmark | None:
-    """The bookmark, when this run has one, job.init was called and the source has a transformation_ctx."""
-    if _current and not context:
+def tracking(context: str | None) -> Bookmark | None:
+    """The bookmark, when this run has one, job.init was called and the source has a transformation_ctx. None: a source
+    that Glue never tracks."""
+    if _current and context == "":
         warn("a source without transformation_ctx is read whole: no bookmark for it")
     if _current is None and context and about()["bookmark"].get("option") in (ENABLED, PAUSED):
         warn(f"bookmark {context}: read whole, because job.init() was not called before")

@@ -491,7 +491,18 @@ class Sqlite(Dialect):
             found = rows(db, f"PRAGMA table_info({name})")
         finally:
             rows(db, f"DROP VIEW {name}")
-        return [Column(one[1], self.quoted(one[1]), sqlite_kind(one[2] or "")) for one in found]
+        kinds = {one[1]: sqlite_kind(one[2]) if one[2] else self._seen(db, source, one[1]) for one in found}
+        return [Column(name, self.quoted(name), kind) for name, kind in kinds.items()]
+
+    def _seen(self, db: Any, source: str, name: str) -> Any:
+        """The type of an expression, which has none declared: that of its values."""
+        import pyarrow as pa
+
+        found = {row[0] for row in rows(db, f"SELECT DISTINCT typeof({self.quoted(name)}) FROM {source}")} - {"null"}
+        known = {"integer": pa.int64(), "real": pa.float64(), "blob": pa.binary()}
+        if found == {"integer", "real"}:
+            return pa.float64()
+        return known.get(found.pop(), pa.string()) if len(found) == 1 else pa.string()
 
     @contextmanager
     def stream(self, database: Database, query: str, columns: Sequence[Column], snapshot: str = "") -> Iterator[Stream]:

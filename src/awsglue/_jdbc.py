@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from awsglue import _rows
@@ -42,6 +43,7 @@ DRIVERS = {
     "oracle": "oracle.jdbc.OracleDriver",
     "postgresql": "org.postgresql.Driver",
     "mysql": "com.mysql.cj.jdbc.Driver",
+    "sqlite": "org.sqlite.JDBC",
     "db2": "com.ibm.db2.jcc.DB2Driver",
     "snowflake": "net.snowflake.client.jdbc.SnowflakeDriver",
 }
@@ -112,6 +114,17 @@ def conf(name: str, catalog_id: str | None = None) -> dict[str, Any]:
     }
 
 
+SPELLED = {"dbTable": "dbtable", "className": "customJdbcDriverClassName", "userName": "user", "username": "user"}
+
+
+def spelled(options: Mapping[str, Any]) -> dict[str, Any]:
+    """connection_options in one spelling: custom.jdbc (AWS docs, "Custom and AWS Marketplace connections") has its own.
+    NotImplementedError for what only it has."""
+    if refused := [name for name in ("filterPredicate", "dataTypeMapping") if options.get(name)]:
+        raise NotImplementedError(f"connection_options {refused[0]} is not carried: say it in a query")
+    return {SPELLED.get(name, name): value for name, value in options.items()}
+
+
 def true(value: Any) -> bool:
     """An option that is switched on, as text or as a boolean."""
     return str(value).lower() in ("true", "1", "yes")
@@ -157,8 +170,16 @@ def source_of(dialect: Dialect, table: str, options: Mapping[str, Any]) -> Sourc
     return Source(table if re.search(r"\)\s+(as\s+)?[\w\"`]+\s*$", table, re.IGNORECASE) else f"{table} AS source")
 
 
-def read(spark: SparkSession, database: Database, table: str, options: Mapping[str, Any], context: str) -> DataFrame:
-    """All rows of `table` (or of a query), or those behind the bookmark."""
+def read(
+    spark: SparkSession,
+    database: Database,
+    table: str,
+    options: Mapping[str, Any],
+    context: str | None,
+    predicates: Sequence[str] | None = None,
+) -> DataFrame:
+    """All rows of `table` (or of a query), or those behind the bookmark. `context` None: nothing that a bookmark could
+    know. `predicates`: one query for each condition, as Spark's JDBC source has them."""
     if not database.carried or options.get("customJdbcDriverS3Path"):
         return _read_with_driver(spark, database, table, options, context)
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -171,7 +192,7 @@ def read(spark: SparkSession, database: Database, table: str, options: Mapping[s
         about = {"engine": database.engine, "place": database.place, "database": database.database}
         where = Keys(db, dialect, source.text, options, about | {"connection": database.connection}).conditions(context)
         wanted = ", ".join(f"{one.expression} AS {dialect.quoted(one.name)}" for one in columns)
-        parts, snapshot = _buckets(dialect, options, source), ""
+        parts, snapshot = [f"({one})" for one in predicates or ()] or _buckets(dialect, options, source), ""
         if parts == [""]:
             snapshot, parts = dialect.pages(db, source.text, min(PARALLEL, os.cpu_count() or 1))
         queries = [f"SELECT {wanted} FROM {source.where(where, one)}" for one in parts]
@@ -232,8 +253,17 @@ def _repeats(column: Any) -> bool:
 # ---- writing
 
 
-def write(frame: DataFrame, database: Database, table: str, options: Mapping[str, Any] | None = None) -> None:
-    """Append a frame to a table, in one transaction; makes the table when it is not there."""
+def write(
+    frame: DataFrame,
+    database: Database,
+    table: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    mode: str = "append",
+    truncate: bool = False,
+) -> None:
+    """Write a frame to a table, in one transaction; makes the table when it is not there. `mode` is Spark's; `truncate`
+    empties a table that is overwritten, instead of making it anew."""
     import pyarrow.dataset as ds
 
     given = options or {}
@@ -249,6 +279,13 @@ def write(frame: DataFrame, database: Database, table: str, options: Mapping[str
     name = dialect.table(table)
     with session(database, write=True) as db:
         columns = dialect.columns_of(db, name)
+        if columns and mode == "ignore":
+            return None
+        if columns and mode not in ("append", "overwrite"):
+            raise JdbcError(f"{database.place}: table {table} is there already, and the mode of the write is {mode}")
+        if columns and mode == "overwrite":
+            rows_of_nothing(db, f"DELETE FROM {name}" if truncate else f"DROP TABLE {name}")
+            columns = columns if truncate else []
         made = not columns
         if made:
             fields = ", ".join(f"{dialect.quoted(column)} {kind}" for column, kind in kinds.items())
@@ -293,20 +330,31 @@ def _driver(spark: SparkSession, database: Database, options: Mapping[str, Any])
             raise ValueError("customJdbcDriverS3Path needs customJdbcDriverClassName")
         spark.sql(f"ADD JAR '{jar}'")
     name = str(named or options.get("driver") or DRIVERS.get(database.engine, ""))
-    try:
-        spark._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)
-    except Exception as error:
-        if "ClassNotFoundException" not in str(error):
-            raise
-        raise NotImplementedError(
-            f"{database.engine} at {database.place} needs its JDBC driver ({name or 'unknown class'}), which is not"
-            " here: give its jar with --extra-jars, or customJdbcDriverS3Path and customJdbcDriverClassName"
-        ) from None
+    if not loads(spark, name):
+        raise no_driver(database, name)
     return {"url": database.url, "driver": name, "user": database.user, "password": database.password}
 
 
+def loads(spark: Any, name: str) -> bool:
+    """Whether the JVM has a class."""
+    try:
+        spark._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)
+    except Py4JJavaError as error:
+        if "ClassNotFoundException" not in str(error.java_exception):
+            raise
+        return False
+    return True
+
+
+def no_driver(database: Database, name: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"{database.engine} at {database.place} needs its JDBC driver ({name or 'unknown class'}), which is not here:"
+        " give its jar with --extra-jars, or customJdbcDriverS3Path and customJdbcDriverClassName"
+    )
+
+
 def _read_with_driver(
-    spark: SparkSession, database: Database, table: str, options: Mapping[str, Any], context: str
+    spark: SparkSession, database: Database, table: str, options: Mapping[str, Any], context: str | None
 ) -> DataFrame:
     if tracking(context) is not None:
         raise NotImplementedError(f"bookmarks on {database.engine} are not carried: leave transformation_ctx out")

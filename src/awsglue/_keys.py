@@ -38,10 +38,10 @@ class Keys:
         if self.order not in ("asc", "desc"):
             raise ValueError(f"jobBookmarkKeysSortOrder must be asc or desc, not {self.order!r}")
 
-    def conditions(self, context: str) -> list[str]:
+    def conditions(self, context: str | None) -> list[str]:
         """Conditions that select what the bookmark has not seen; notes how far this run reads."""
         bookmark = tracking(context)
-        if bookmark is None:
+        if bookmark is None or context is None:
             return []
         self.keys = self.keys or self._sequential_key()
         if not self.keys:

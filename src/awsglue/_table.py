@@ -73,6 +73,12 @@ class Table:
     def _library(self) -> str:
         return str(self.serde.get("SerializationLibrary", "")).lower()
 
+    def reading(self) -> dict[str, Any]:
+        """Options of reading that the table itself says (AWS docs, "Reading from JDBC tables in parallel"; exclusions
+        are a crawler's)."""
+        names = ("hashfield", "hashexpression", "hashpartitions") if self.connection else ("exclusions",)
+        return {name: self.parameters[name] for name in names if self.parameters.get(name)}
+
     def format(self) -> str:
         """Spark's name of the format. NotImplementedError for one that is not carried."""
         if provider := self.parameters.get(PROVIDER):

@@ -20,6 +20,7 @@ from awsglue.dataframereader import DataFrameReader, DataFrameWriter
 from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, ResolveOption, write_jdbc
 from awsglue.gluetypes import NOTHING
 
+JDBC_TYPES = (*JDBC, "jdbc", "custom.jdbc", "marketplace.jdbc")
 TIMES = ("year", "month", "day", "hour", "minute")
 
 
@@ -84,6 +85,7 @@ class GlueContext:
         """A table of the Data Catalog, on S3 or behind a connection. (A signature of AWS's misspells the options.)"""
         table = Table(database, table_name)
         options = {**(kwargs.pop("addtional_options", None) or {}), **(additional_options or {}), **kwargs}
+        options = table.reading() | options
         if table.connection:
             found, source = _behind(table)
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
@@ -101,10 +103,11 @@ class GlueContext:
         push_down_predicate: str = "",
         **kwargs: Any,
     ) -> DynamicFrame:
-        """S3 (also `parquet` and `orc` as a connection type), PostgreSQL, or a table in a connection."""
+        """S3 (also `parquet` and `orc` as a connection type), or a table or query of a database."""
         options = dict(connection_options or {})
         kind = connection_type.lower()
-        if kind in JDBC or kind == "jdbc":
+        if kind in JDBC_TYPES:
+            options = _jdbc.spelled(options)
             if not any(options.get(name) for name in ("dbtable", "sampleQuery", "query")):
                 raise ValueError("connection_options lack dbtable")
             source, found = options.get("dbtable", ""), _jdbc.of_options(options)
@@ -274,7 +277,8 @@ class GlueContext:
         transformation_ctx: str = "",
     ) -> DynamicFrame:
         options, kind = dict(connection_options or {}), connection_type.lower()
-        if kind in JDBC or kind == "jdbc":
+        if kind in JDBC_TYPES:
+            options = _jdbc.spelled(options)
             return write_jdbc(frame, _jdbc.of_options(options), options)
         if kind not in ("s3", "parquet", "orc"):
             raise NotImplementedError(f"connection type {connection_type!r} is not carried")

@@ -235,6 +235,28 @@ glue.write_dynamic_frame.from_options(frame, "sqlite", {**lite, "dbtable": "made
 back = read("sqlite", dbtable="made", **lite).toDF()
 show("lite back", [back.count(), back.where("id = 1").first().asDict()["at"], dict(back.dtypes)])
 refused("lite type", lambda: read("sqlite", dbtable="loose", **lite))
+# Spark's own JDBC source, for which AWS ships drivers
+raw = spark.read.format("jdbc").options(**given, driver="com.mysql.cj.jdbc.Driver")
+show("raw", raw.option("dbtable", "(select id from many where id < 4) t").load().count())
+properties = {"user": args["user"], "password": args["secret"]}
+halves = spark.read.jdbc(args["url"], "many", predicates=["id <= 2500", "id > 2500"], properties=properties)
+show("raw predicates", [halves.count(), halves.rdd.getNumPartitions() > 0])
+parts = spark.read.jdbc(args["url"], "many", "id", 1, 5000, 4, properties=properties)
+show("raw partitions", parts.count())
+show("raw query", spark.read.format("jdbc").option("query", "select 1 as one").options(**lite).load().first().one)
+few = spark.createDataFrame([(1, "x"), (2, "y")], "id int, v string")
+for mode in ("overwrite", "append", "overwrite", "ignore"):
+    few.write.mode(mode).jdbc(args["url"], "raw_made", properties=properties)
+few.write.format("jdbc").options(**lite, dbtable="raw_made").save()
+one = few.limit(1).write.format("jdbc").options(**lite, dbtable="raw_made")
+one.option("truncate", "true").mode("overwrite").save()
+show("raw written", [spark.read.jdbc(args["url"], "raw_made", properties=properties).count(),
+    spark.read.format("jdbc").options(**lite, dbtable="raw_made").load().count()])
+refused("raw again", lambda: few.write.jdbc(args["url"], "raw_made", properties=properties))
+refused("raw driver", lambda: spark.read.format("jdbc").options(url="jdbc:oracle:thin:@//h:1521/s", **who).load())
+refused("raw option", lambda: raw.option("customSchema", "id STRING").load())
+custom = {"url": args["url"], "userName": args["user"], "password": args["secret"], "dbTable": "many"}
+show("custom", read("custom.jdbc", **custom).count())
 conf = glue.extract_jdbc_conf("maria")
 place = "jdbc:mariadb://" + args["url"].split("/")[2]
 show("conf", {**conf, "password": conf["password"] == args["secret"], "url": conf["url"] == place})
@@ -328,6 +350,17 @@ def test_errors_name_place_and_reason_and_no_password(told: dict[str, Any], conn
     assert not [value for value in told.values() if "hunter2" in str(value) or connected.password in str(value)]
     assert told["conf"]["password"] is True and told["conf"]["url"] is True
     assert told["conf"]["vendor"] == "mariadb" and told["conf"]["enforceSSL"] == "false"
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_sparks_own_jdbc_source_without_a_driver(told: dict[str, Any], connected: MariaDb) -> None:
+    assert told["raw"] == 3 and told["raw predicates"] == [5000, True] and told["raw partitions"] == 5000
+    assert told["raw query"] == 1 and told["raw written"] == [2, 1] and told["custom"] == 5000
+    assert "table raw_made is there already, and the mode of the write is error" in told["raw again"]
+    assert "oracle at h:1521 needs its JDBC driver (oracle.jdbc.OracleDriver)" in told["raw driver"]
+    assert "customschema of Spark's JDBC source needs the driver" in told["raw option"]
+    assert connected.execute("SELECT id, v FROM raw_made", database="shop") == [(1, "x"), (2, "y")]
 
 
 @pytest.mark.spark

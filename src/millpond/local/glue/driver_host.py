@@ -220,6 +220,7 @@ def execute(spec: dict[str, Any], gateway: dict[str, Any] | None) -> dict[str, A
     try:
         if gateway:
             driver = attach(spec["conf"])
+            importlib.import_module("awsglue._spark_jdbc").install()
             if spec.get("catalog"):
                 importlib.import_module("awsglue._metastore").install()
         if spec.get("idle"):
