@@ -152,7 +152,7 @@ def _lower(frame: DataFrame) -> DataFrame:
 
 
 def _unpartitioned(spark: SparkSession, table: Table, options: Mapping[str, Any], context: str) -> DataFrame:
-    chosen = _s3.select(spark, [table.location], options, context)
+    chosen = _s3.select(spark, [table.location], table.format(), options, context)
     if chosen == []:
         return _s3.empty(spark)
     paths = chosen or [table.location]
@@ -165,7 +165,7 @@ def _unpartitioned(spark: SparkSession, table: Table, options: Mapping[str, Any]
 def _partitioned(
     spark: SparkSession, table: Table, partitions: list[Partition], options: Mapping[str, Any], context: str
 ) -> DataFrame:
-    chosen = _s3.select(spark, [folder(one.location) for one in partitions], options, context)
+    chosen = _s3.select(spark, [folder(one.location) for one in partitions], table.format(), options, context)
     if not partitions or chosen == []:
         return _s3.empty(spark)
     if all(table.is_hive_layout(one) for one in partitions):

@@ -10,6 +10,7 @@ Every error names place and reason, none shows the password. Times are UTC on al
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sqlite3
@@ -177,6 +178,8 @@ def explained(database: Database) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, pymysql.Error, sqlite3.Error, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:  # the rows are staged on a disk of ours, which is full
+            raise
         raise database.error(error) from None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import errno
 import io
 import re
 import zlib
@@ -212,6 +213,8 @@ class Postgres(Dialect):
                 schema = pa.schema(fields)
                 yield schema, (_cast(batch, schema) for batch in reader)
         except (adbc_driver_manager.Error, OSError) as error:  # OSError: the stream breaks off
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise
             raise database.error(error) from None
 
     def pages(self, db: Any, source: str, parts: int) -> tuple[str, list[str]]:

@@ -30,6 +30,12 @@ def stage(name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=about()["stage"]))
 
 
+_warned: set[str] = set()
+
+
 def warn(text: str) -> None:
-    """A line in the job's error log."""
+    """A line in the job's error log, once a run."""
+    if text in _warned:
+        return
+    _warned.add(text)
     print(f"warning: {text}", file=sys.stderr)

@@ -38,6 +38,8 @@ NOT_CARRIED = {
     "iceberg": "Iceberg needs a jar",
     "delta": "Delta needs a jar",
 }
+NEVER_EMPTY = ("parquet", "orc", "avro")  # an object without a byte is no file of these
+FEW = 64  # prefixes that are listed only to find objects without a byte
 NOT_WRITTEN = ("xml", "groklog")
 TEXTS = {"gzip": "gzip", "bzip2": "bzip2", "bzip": "bzip2", "deflate": "deflate", "lz4": "lz4", "snappy": "snappy"}
 COLUMNS = {"snappy": "snappy", "gzip": "gzip", "lz4": "lz4", "zstd": "zstd"}
@@ -82,13 +84,18 @@ def places(spark: SparkSession, paths: Iterable[str]) -> list[str]:
     return found
 
 
-def select(spark: SparkSession, prefixes: list[str], options: Mapping[str, Any], context: str) -> list[str] | None:
+def select(
+    spark: SparkSession, prefixes: list[str], kind: str, options: Mapping[str, Any], context: str
+) -> list[str] | None:
     """The files of a catalog table to read, or None when the prefixes can be read whole."""
-    patterns = _patterns(options)
-    if tracking(context) is None and not patterns and not _bounds(options):
+    whole = tracking(context) is None and not _patterns(options) and not _bounds(options)
+    if whole and len(prefixes) > FEW:
         return None
     files = [one for prefix in prefixes for one in listing(spark, prefix)]
-    return [one.uri for one in chosen(files, prefixes, options, context)]
+    kept = [one for one in files if one.size or kind not in NEVER_EMPTY]
+    if whole and len(kept) == len(files):
+        return None
+    return [one.uri for one in chosen(kept, prefixes, options, context)]
 
 
 def chosen(files: Iterable[File], prefixes: list[str], options: Mapping[str, Any], context: str) -> list[File]:
@@ -159,7 +166,7 @@ def read(
 def _seen(files: list[File], prefix: str, kind: str, options: Mapping[str, Any]) -> list[File]:
     """The files that are read at all: not empty where that is no file of the format, not deeper than folders named
     key=value without `recurse`."""
-    if kind in ("parquet", "orc", "avro"):
+    if kind in NEVER_EMPTY:
         files = [one for one in files if one.size]
     if _csv.on(options, "recurse"):
         return files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from awsglue import _bookmark
+from awsglue import _bookmark, _run
 from awsglue._bookmark import ENABLED, PAUSED, Bookmark, BookmarkError
 
 
@@ -84,6 +84,7 @@ def test_history_knows_where_each_run_began(tmp_path: Path) -> None:
 def test_a_source_without_context_is_not_tracked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(_run, "_warned", set())
     monkeypatch.setattr(_bookmark, "_current", run(tmp_path / "b.json", "r1"))
     assert _bookmark.tracking("") is None and "transformation_ctx" in capsys.readouterr().err
     assert _bookmark.tracking("orders") is not None

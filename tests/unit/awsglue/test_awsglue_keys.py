@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from awsglue import _bookmark, _keys
+from awsglue import _bookmark, _keys, _run
 from awsglue._bookmark import ENABLED, PAUSED, Bookmark, BookmarkError
 from awsglue._dialects import DIALECTS
 
@@ -44,6 +44,7 @@ class Lake:
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setattr(_run, "_warned", set())
     return Lake(tmp_path, monkeypatch)
 
 

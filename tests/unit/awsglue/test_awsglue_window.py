@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from awsglue._window import File, fresh
+import pytest
+
+from awsglue._window import File, bounded, excluded, fresh
 
 BAND = 900
 
@@ -50,3 +52,32 @@ def test_too_many_files_in_the_band_wait() -> None:
     assert names(chosen) == ["f0", "f1", "f2"]
     chosen, _ = fresh(files, marks, 12_000, BAND, most=3)
     assert names(chosen) == ["f3", "f4"]
+
+
+def test_bounds_leave_the_rest_to_the_next_run() -> None:
+    files = [File("a", 100, 5), File("b", 9_500, 5), File("c", 9_500, 5), File("d", 9_900, 5)]
+    low: dict[str, object] = {}
+    seen = []
+    for until in (10_000, 10_100, 10_200, 10_300):
+        chosen, low = fresh(files, low, until, BAND)
+        seen.append(names(bounded(chosen, low, BAND, 2, 0)))
+    assert seen == [["a", "b"], ["c", "d"], [], []]
+    chosen, low = fresh(files, {}, 10_000, BAND)
+    assert names(bounded(chosen, low, BAND, 0, 12)) == ["a", "b"]
+    assert names(bounded(chosen, low, BAND, 0, 1)) == ["a"]  # at least one
+
+
+@pytest.mark.parametrize(
+    "pattern, out",
+    [
+        ("**.pdf", ["a.pdf", "d/b.pdf"]),
+        ("*.pdf", ["a.pdf", "d/b.pdf"]),
+        ("s3://b/p/d/**", ["d/b.pdf", "d/c.csv"]),
+        ("d/?.{csv,json}", ["d/c.csv"]),
+        ("[!a].pdf", ["d/b.pdf"]),
+        ("**/c*", ["d/c.csv"]),
+    ],
+)
+def test_exclusions(pattern: str, out: list[str]) -> None:
+    keys = ["a.pdf", "d/b.pdf", "d/c.csv"]
+    assert [key for key in keys if excluded(f"s3://b/p/{key}", [pattern])] == out
