@@ -87,8 +87,17 @@ activity is refused after its ActivityScheduled event; two entries for one call 
 
 IAM: roles are kept and their keys told apart, but policies are not evaluated: a call that AWS denies succeeds here.
 
-Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too. Worker type and number give memory and cores of one machine,
-at most what it has. `--additional-python-modules` may name what the runtime has; the rest is refused.
+Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too; a job without GlueVersion is one of 5.1, while AWS's default
+is 6.0 by now. A worker type of more than one DPU gives a driver more cores and memory, at most what the machine has;
+the number of workers gives nothing. Python shell jobs run on Python 3.11. Versions, worker counts and MaxCapacity that
+AWS refuses by quota or age are accepted, older versions with a warning. MaxConcurrentRuns and queuing are per job;
+there are no account quotas. NotifyDelayAfter writes a line to the error log instead of an event. Security
+configurations, metrics, job insights and log conversion patterns change nothing; Iceberg, Delta and Hudi need
+`--extra-jars`. The event log for the Spark UI is put to S3 when the run is over. Glue 5 has the traceback of a script
+in the error group and all of stderr in the output group; here all of stderr is in both.
+
+Interactive sessions: as many at once as the machine has drivers. DeleteSession stops a session that runs. One that no
+endpoint has asked for in ten minutes ends. Numbers of statements begin at 0.
 
 Crawlers: the rule of similarity is not published; ours is in the crawler's documentation. Counts of files over 1 MB are
 estimates, as on AWS. `averageRecordSize` of Parquet is a plain quotient. MongoDB and Hudi targets are refused. Amazon

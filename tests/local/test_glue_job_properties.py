@@ -74,7 +74,10 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
     uris = {
         "zip": shop.put("lib/a.zip", out.getvalue()),
         "py": shop.put("lib/plain.py", "NAME = 'plain'\n"),
-        "pathwhl": shop.put("lib/onpath-1.0-py3-none-any.whl", wheel("onpath", "1.0", "NAME = 'onpath'\n")),
+        "pathwhl": shop.put(
+            "lib/onpath-1.0-py3-none-any.whl",
+            wheel("onpath", "1.0", "import os\nNAME = os.path.isfile(__file__) and 'onpath'\n"),
+        ),
         "wheel": shop.put("lib/installed-2.5-py3-none-any.whl", wheel("installed", "2.5", "NAME = 'installed'\n")),
         "pytz": shop.put("lib/pytz-3000.1-py3-none-any.whl", wheel("pytz", "3000.1", "VERSION = 'the job own'\n")),
         "file": shop.put("lib/words.txt", "one two"),
@@ -186,6 +189,13 @@ def test_custom_log_names_and_connections(shop: Workshop) -> None:
     assert "Python shell 3.6 is out of support on AWS" in noted and said == "err"
     shop.job("lonely", "print(1)\n", head=False, kind="pythonshell", Connections={"Connections": ["nowhere"]})
     assert "connection nowhere" in shop.run("lonely")["ErrorMessage"]
+
+
+def test_glue_6(shop: Workshop) -> None:
+    if runtime.find("6.0") is None:
+        pytest.skip("SKIPPED LOUDLY: the Glue 6.0 runtime is not installed: millpond runtime install 6.0")
+    shop.job("six", "print('spark', spark.version, spark.range(3).count())\n", GlueVersion="6.0")
+    assert "spark 4.1" in shop.succeed("six")
 
 
 def test_queued_runs(shop: Workshop) -> None:

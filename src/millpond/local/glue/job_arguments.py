@@ -317,8 +317,7 @@ def _events(given: Mapping[str, str]) -> str:
 def _notes(job: Mapping[str, Any], given: Mapping[str, str]) -> tuple[str, ...]:
     version, kind, notes = job["GlueVersion"], job["Command"]["Name"], []
     if kind == SHELL:
-        python = job["Command"]["PythonVersion"]
-        if python == "3":
+        if job["Command"].get("PythonVersion") == "3":
             notes.append("warning: Python shell 3.6 is out of support on AWS; this run uses Python 3.11.")
     elif version in ENDED:
         carried = ENDED[version]

@@ -7,14 +7,15 @@
         spec.json      what the driver host is to run (driver_host.py)
         run.json       what awsglue may know: ids, bookmark, where to stage (MILLPOND_GLUE_RUN names it)
 
-Archives are put on the path as they are (zipimport), never unpacked; what cannot be imported like that belongs into
-`--additional-python-modules`, which installs (millpond/runtime.py).
+A zip is put on the path as it is (zipimport), a wheel is unpacked: it may hold data files and compiled modules. What a
+wheel requires is not installed; `--additional-python-modules` does that (millpond/runtime.py).
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def fetch(endpoint: Endpoint, uri: str, into: Path) -> Path:
     return path
 
 
+def unpacked(path: Path) -> Path:
+    """A wheel as the folder of its content; anything else as it is. Raises LaunchError for a damaged one."""
+    if path.suffix != ".whl":
+        return path
+    folder = path.with_suffix("")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise LaunchError(f"LAUNCH ERROR | {path.name} is not a wheel: {error}") from error
+    return folder
+
+
 def modules(endpoint: Endpoint, plan: Plan, runtime: Runtime, into: Path, tell: Callable[[str], None]) -> Path | None:
     """The environment of `--additional-python-modules`, made at its first use. Raises LaunchError with pip's words."""
     if not plan.modules:
@@ -87,7 +101,7 @@ def prepare(
     for uri in plan.files:
         fetch(endpoint, uri, work)
     added = modules(endpoint, plan, runtime, folder / "tmp" / "modules", tell)
-    python_files = [str(fetch(endpoint, uri, lib)) for uri in plan.python_files]
+    python_files = [str(unpacked(fetch(endpoint, uri, lib))) for uri in plan.python_files]
     jars = tuple(str(fetch(endpoint, uri, lib)) for uri in plan.jars)
     # A plain module is importable from the folder that it lies in; an archive is itself an entry of the path.
     python_path = list(dict.fromkeys(str(lib) if path.endswith(".py") else path for path in python_files))

@@ -34,7 +34,7 @@ from millpond import runtime
 from millpond.errors import MillpondError
 from millpond.local.glue import job_files
 from millpond.local.glue.drivers import Drivers, Event, Shape, held
-from millpond.local.glue.job_arguments import Plan, plan, run_capacity
+from millpond.local.glue.job_arguments import DEFAULT_VERSION, Plan, plan, run_capacity
 from millpond.local.glue.job_logs import RunLog
 from millpond.local.service import AwsError, Endpoint
 from millpond.runtime import Runtime
@@ -276,12 +276,20 @@ class Runs:
         if not quietly:
             self.drivers.wake()
 
-    def spare(self) -> None:
-        """Have one warm Spark driver ready, when the runtime is installed (a job's first run installs it)."""
-        if not self.stopping and (found := runtime.find("5.1")):
-            with self.lock:
-                if not any(h.shape.kind == "spark" for h in self.drivers.hosts.values()):
-                    self.drivers.ensure(found, Shape("spark", found.version, self.drivers.size), warm=True)
+    def spare(self, job: Mapping[str, Any] | None = None) -> None:
+        """Have a warm Spark driver ready for a job (with defaults), when its runtime is installed.
+
+        None: for jobs in general. The first run of a job installs a runtime.
+        """
+        version = job["GlueVersion"] if job else DEFAULT_VERSION
+        found = runtime.find(runtime.CARRIED.get(version) or runtime.ENDED.get(version, version))
+        if self.stopping or found is None:
+            return
+        size = self.drivers.size.of_worker(job.get("WorkerType", "") if job else "")
+        shape = Shape("spark", found.version, size)
+        with self.lock:
+            if not any(host.shape == shape for host in self.drivers.hosts.values()):
+                self.drivers.ensure(found, shape, warm=True)
 
     # ---- watching
 

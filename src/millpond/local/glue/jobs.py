@@ -89,7 +89,7 @@ class Jobs:
                 db.execute("INSERT INTO glue_jobs VALUES (?, ?, ?, ?)", (name, text, now, now))
                 write_tags(db, self.endpoint.arn("glue", f"job/{name}"), params.get("Tags"))
         if body["Command"]["Name"] != SHELL:
-            self.runs.spare()
+            self.runs.spare(with_defaults(body))
         return {"Name": name}
 
     def update(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Jobs:
             if not changed.rowcount:
                 raise AwsError("EntityNotFoundException", f"Job with name: {name} not found.")
         if body["Command"]["Name"] != SHELL:
-            self.runs.spare()
+            self.runs.spare(with_defaults(body))
         self.runs.promote(name)  # the limit may be a higher one
         return {"JobName": name}
 
