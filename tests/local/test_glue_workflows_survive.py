@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,11 @@ def test_a_killed_workflow_goes_on_and_starts_nothing_twice(start: Callable[[], 
         endpoint.kill()
         endpoint = start()
     glue = endpoint.client("glue")
+    check(glue, run)
+
+
+def check(glue: Any, run: str) -> None:
+    """The run is over, and everything ran once."""
     found = until(lambda: (one := glue.get_workflow_run(Name="w", RunId=run)["Run"])["Status"] != "RUNNING" and one)
     assert found["Status"] == "COMPLETED"
     assert found["Statistics"]["SucceededActions"] == found["Statistics"]["TotalActions"] == CHAIN + 1
@@ -73,3 +79,21 @@ def test_a_killed_workflow_goes_on_and_starts_nothing_twice(start: Callable[[], 
         assert [one["JobRunState"] for one in glue.get_job_runs(JobName=f"j{n}")["JobRuns"]] == ["SUCCEEDED"]
     assert [one["State"] for one in glue.list_crawls(CrawlerName="c")["Crawls"]] == ["COMPLETED"]
     assert len(glue.get_workflow_runs(Name="w")["Runs"]) == 1
+
+
+@pytest.mark.slow
+def test_a_full_disk_delays_a_workflow(start: Callable[[], Process], tmp_path: Path) -> None:
+    """S1 for Glue: while nothing can be written, workflow, jobs and crawler wait; then they end, once each."""
+    moments, endpoint = random.Random(5), start()
+    glue = endpoint.client("glue")
+    open_workflow(glue, endpoint.client("s3"))
+    pid = endpoint.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    run = glue.start_workflow_run(Name="w")["RunId"]
+    for _ in range(3):
+        time.sleep(moments.uniform(0.05, 0.5))
+        size = (tmp_path / "data" / "endpoint.db-wal").stat().st_size
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        time.sleep(1.0)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    check(glue, run)

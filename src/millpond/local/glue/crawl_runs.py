@@ -27,6 +27,7 @@ from millpond.local.glue.crawler_settings import CARRIED_TARGETS, EVENTS, NEW_FO
 from millpond.local.glue.partitions import Partitions
 from millpond.local.glue.records import decode, encode
 from millpond.local.service import AwsError, Endpoint
+from millpond.local.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -293,6 +294,17 @@ class CrawlRuns:
             db.executemany("INSERT OR IGNORE INTO glue_crawl_folders VALUES (?, ?)", [(name, one) for one in kept])
 
     def _finish(self, name: str, crawl: str, state: str, error: str) -> None:
+        """End a crawl; while that cannot be written, again and again. One that we leave starts over."""
+        while True:
+            try:
+                self._end(name, crawl, state, error)
+                return
+            except StoreUnavailable as failure:
+                log.warning("the end of crawl %s of %s waits: %s", crawl, name, failure.message)
+                if self._closing.wait(1.0):
+                    return
+
+    def _end(self, name: str, crawl: str, state: str, error: str) -> None:
         lines = _Log(self.endpoint, name, crawl)
         with self.endpoint.store.write() as db:
             db.execute("UPDATE glue_crawlers SET state = 'STOPPING' WHERE name = ? AND crawl = ?", (name, crawl))

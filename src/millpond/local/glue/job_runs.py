@@ -37,6 +37,7 @@ from millpond.local.glue.drivers import Drivers, Event, Shape, held
 from millpond.local.glue.job_arguments import DEFAULT_VERSION, Plan, plan, run_capacity
 from millpond.local.glue.job_logs import RunLog
 from millpond.local.service import AwsError, Endpoint
+from millpond.local.store import StoreUnavailable
 from millpond.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Active:
     process: dict[str, Any] = field(default_factory=dict)
     owner: Owner | None = None
     stopping: bool = False
+    unsaved: dict[str, Any] | None = None  # the outcome, while the store cannot be written
     queued: float = 0.0  # when it began to wait for a host (monotonic)
 
     @property
@@ -325,7 +327,7 @@ class Runs:
         while not self.stopping:
             try:
                 for event in self.drivers.poll(0.2 if self.active or self.drivers.busy() else 30.0):
-                    self._hear(event)
+                    self._heard(event)
                 if self.waiting:
                     self._serve_waiting(quietly=True)
                 for active in list(self.active.values()):
@@ -345,6 +347,14 @@ class Runs:
         if active.notify and self.endpoint.clock.now() >= active.notify:
             active.notify = 0.0
             active.log.note("warning: the job run takes longer than its NotifyDelayAfter.")
+
+    def _heard(self, event: Event) -> None:
+        """Hear an event; while the store cannot be written, look at the run's folder again and again instead."""
+        try:
+            self._hear(event)
+        except StoreUnavailable:
+            if active := self.active.get(event.run):
+                active.ours = False
 
     def _hear(self, event: Event) -> None:
         active = self.active.get(event.run)
@@ -396,7 +406,7 @@ class Runs:
 
     def _look(self, active: Active) -> None:
         """Finish a run that has an outcome, or that nobody is working on any more."""
-        outcome = _outcome(active.folder)
+        outcome = active.unsaved or _outcome(active.folder)
         if outcome is None and not held(active.folder / "alive"):
             outcome = _outcome(active.folder) or {
                 "state": "FAILED",
@@ -425,11 +435,22 @@ class Runs:
             )
 
     def _finish(self, active: Active, outcome: Mapping[str, Any]) -> None:
+        """End a run; while that cannot be written, the watcher asks for it again."""
+        try:
+            self._end(active, outcome)
+        except StoreUnavailable as error:
+            if active.unsaved is None:
+                log.warning("the end of run %s waits: %s", active.id, error.message)
+            with self.lock:
+                active.unsaved, active.ours = dict(outcome), False
+                self.active[active.id] = active
+
+    def _end(self, active: Active, outcome: Mapping[str, Any]) -> None:
         """Write the terminal state, and start the next attempt when one is due. Once for each run."""
         with self.lock:
             self.active.pop(active.id, None)
         active.log.drain(jvm=active.jvm, last=True)
-        if outcome.get("error") and "started" not in outcome:
+        if outcome.get("error") and "started" not in outcome and active.unsaved is None:
             active.log.note(str(outcome["error"]))
         if active.owner:
             active.owner.over(active, outcome)
