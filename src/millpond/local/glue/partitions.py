@@ -163,7 +163,8 @@ class Partitions:
         return {}
 
     def delete_partition(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        self.delete(self._table(params, call), params["PartitionValues"])
+        table = self._table(params, call)
+        self.delete(table, _values(table, params["PartitionValues"]))
         return {}
 
     def batch_create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -187,7 +188,9 @@ class Partitions:
         table = self._table(params, call)
         with self.endpoint.store.write():
             given = params["PartitionsToDelete"]
-            errors = _each(given, lambda one: self.delete(table, one["Values"]), lambda one: one["Values"])
+            errors = _each(
+                given, lambda one: self.delete(table, _values(table, one["Values"])), lambda one: one["Values"]
+            )
         return {"Errors": [{"PartitionValues": v, "ErrorDetail": d} for v, d in errors]}
 
     def batch_get(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
