@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -138,3 +139,46 @@ def test_two_clients_lose_nothing_silently(glue: Any, aws: Aws) -> None:
     assert len(found["Parameters"]) == 80 and found["VersionId"] == "80"
     versions = glue.get_paginator("get_table_versions").paginate(DatabaseName="shop", TableName="counter")
     assert len([v for page in versions for v in page["TableVersions"]]) == 81
+
+
+def test_a_table_is_measured(glue: Any, aws: Aws) -> None:
+    s3 = aws("s3")
+    s3.create_bucket(Bucket="measured")
+    lines = ["1,a,1.50,2024-01-01,true", "2,,2.25,2024-02-01,false", "3,ccc,,,true"]
+    s3.put_object(Bucket="measured", Key="t/a.csv", Body="\n".join(lines).encode())
+    types = {"id": "bigint", "s": "string", "price": "double", "day": "string", "tags": "array<string>"}
+    given = table("measured")
+    given["StorageDescriptor"] = {
+        "Columns": [{"Name": name, "Type": kind} for name, kind in types.items()],
+        "Location": "s3://measured/t/",
+        "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+        "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+        "SerdeInfo": {
+            "SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
+            "Parameters": {"field.delim": ","},
+        },
+    }
+    glue.create_table(DatabaseName="shop", TableInput=given)
+    where = {"DatabaseName": "shop", "TableName": "measured"}
+    assert code(glue.stop_column_statistics_task_run, **where) == "ColumnStatisticsTaskNotRunningException"
+    assert (
+        code(glue.start_column_statistics_task_run, **where, Role="r", ColumnNameList=["no"]) == "InvalidInputException"
+    )
+    run = glue.start_column_statistics_task_run(**where, Role="r")["ColumnStatisticsTaskRunId"]
+    deadline = time.monotonic() + 60
+    while True:
+        found = glue.get_column_statistics_task_run(ColumnStatisticsTaskRunId=run)["ColumnStatisticsTaskRun"]
+        if found["Status"] not in ("STARTING", "RUNNING"):
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert found["Status"] == "SUCCEEDED", found.get("ErrorMessage")
+    assert found["ColumnNameList"] == ["id", "s", "price", "day"]  # an array has no statistics
+    answer = glue.get_column_statistics_for_table(**where, ColumnNames=["id", "s", "price"])["ColumnStatisticsList"]
+    data = {one["ColumnName"]: next(v for k, v in one["StatisticsData"].items() if k != "Type") for one in answer}
+    assert data["id"] == {"MinimumValue": 1, "MaximumValue": 3, "NumberOfNulls": 0, "NumberOfDistinctValues": 3}
+    assert (data["price"]["MaximumValue"], data["price"]["NumberOfNulls"]) == (2.25, 1)
+    assert data["s"]["MaximumLength"] == 3
+    assert glue.list_column_statistics_task_runs()["ColumnStatisticsTaskRunIds"] == [run]
+    assert len(glue.get_column_statistics_task_runs(**where)["ColumnStatisticsTaskRuns"]) == 1
+    assert s3.list_objects_v2(Bucket="aws-glue-assets-000000000000-us-east-1")["KeyCount"] == 0

@@ -37,6 +37,7 @@ PARTS = (
     ("catalog", "Catalog"),
     ("partitions", "Partitions"),
     ("statistics", "Statistics"),
+    ("statistics_runs", "StatisticsRuns"),
     ("functions", "Functions"),
     ("settings", "Settings"),
     ("rulesets", "Rulesets"),

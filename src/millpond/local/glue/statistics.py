@@ -1,9 +1,7 @@
 """Column statistics of tables and partitions: Update-, Get- and DeleteColumnStatisticsFor{Table,Partition}.
 
-They are what a client measured and hands over, one document a column; nothing here is computed. What belongs to a table
-or partition goes with it, and with its column.
-
-Limits: no statistics task runs (StartColumnStatisticsTaskRun is refused): nothing here reads a table to measure it.
+They are what a client measured and hands over, one document a column; nothing here is computed (statistics_runs.py
+measures tables). What belongs to a table or partition goes with it, and with its column.
 """
 
 from __future__ import annotations

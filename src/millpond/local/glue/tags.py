@@ -56,7 +56,8 @@ class Tags:
             raise AwsError("InvalidInputException", f"Invalid resource ARN {arn}.")
         if not self.exists[kind](name):
             raise AwsError("EntityNotFoundException", f"Resource {arn} not found.")
-        return arn
+        # The catalog's names are the same in any case: so are their tags.
+        return arn.removesuffix(name) + name.lower() if kind in ("database", "table") else arn
 
     def tag(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         with self.endpoint.store.write() as db:  # so that no resource goes between the look and the writing

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from millpond.local.glue import catalog, iceberg
+from millpond.local.glue import catalog, iceberg, statistics_runs
 from millpond.local.service import AwsError
 
 Glue = Callable[..., dict[str, Any]]
@@ -233,3 +233,24 @@ def test_types_of_iceberg(text: str, expected: Any) -> None:
 def test_types_that_iceberg_has_not(text: str) -> None:
     with pytest.raises(AwsError, match="cannot be a type"):
         iceberg._of_columns([{"Name": "c", "Type": text}])
+
+
+def test_figures_become_statistics() -> None:
+    columns = [("n", "DECIMAL"), ("f", "BOOLEAN"), ("d", "DATE"), ("b", "BINARY"), ("x", "DOUBLE")]
+    text = "4 -1.28 10 3 2 1 2 3 2024-01-01 - 1 1 8 4.5 4 NaN 2 4 2"
+    figures = [None if word == "-" else word for word in text.split()]
+    found = [one["StatisticsData"] for one in statistics_runs._statistics(columns, figures, 0.0)]
+    assert found[0]["DecimalColumnStatisticsData"] == {
+        "MinimumValue": {"UnscaledValue": b"\x80", "Scale": 2},
+        "MaximumValue": {"UnscaledValue": b"\x0a", "Scale": 0},
+        "NumberOfNulls": 1,
+        "NumberOfDistinctValues": 2,
+    }
+    assert found[1]["BooleanColumnStatisticsData"] == {"NumberOfTrues": 1, "NumberOfFalses": 2, "NumberOfNulls": 1}
+    assert found[2]["DateColumnStatisticsData"] == {
+        "MinimumValue": 1_704_067_200.0,
+        "NumberOfNulls": 3,
+        "NumberOfDistinctValues": 1,
+    }
+    assert found[3]["BinaryColumnStatisticsData"] == {"MaximumLength": 8, "AverageLength": 4.5, "NumberOfNulls": 0}
+    assert "MinimumValue" not in found[4]["DoubleColumnStatisticsData"]

@@ -122,6 +122,9 @@ def test_reserved_tags(glue: Glue, refused: Refused) -> None:
     glue("CreateDatabase", DatabaseInput={"Name": "d"})
     arn = "arn:aws:glue:us-east-1:000000000000:database/d"
     assert refused("TagResource", ResourceArn=arn, TagsToAdd={"aws:x": "1"}) == "InvalidInputException"
+    glue("TagResource", ResourceArn=arn.upper().replace("ARN:AWS:GLUE:US-EAST-1", "arn:aws:glue:us-east-1")
+         .replace("DATABASE", "database"), TagsToAdd={"x": "1"})  # fmt: skip
+    assert glue("GetTags", ResourceArn=arn)["Tags"] == {"x": "1"}
     many = {f"k{n}": "v" for n in range(51)}
     assert refused("CreateDatabase", DatabaseInput={"Name": "e"}, Tags=many) == "InvalidInputException"
     assert refused("GetDatabase", Name="e") == "EntityNotFoundException"
