@@ -23,6 +23,7 @@ from millpond.local.service import AwsError, Call, Endpoint, Operation
 
 PAGE = 100
 CRAWLS_PAGE = 20
+SUMMARY = 255
 OPERATORS = {
     "GT": operator.gt,
     "GE": operator.ge,
@@ -374,17 +375,23 @@ def _passes(row: sqlite3.Row, rule: Mapping[str, str]) -> bool:
     return found is not None and bool(compare(found, wanted))
 
 
+def _summary(tally: Mapping[str, Any]) -> str:
+    """Summary: what changed, at most 255 characters (the model's limit): names of tables as long as they fit."""
+    tables, partitions = tally.get("tables", {}), tally.get("partitions", {})
+    parts = {"PARTITION": {action: {"Count": count} for action, count in partitions.items()}} if partitions else {}
+    named = {action: {"Count": len(names), "Details": {"names": names}} for action, names in tables.items()}
+    text = encode(({"TABLE": named} if tables else {}) | parts)
+    if len(text) <= SUMMARY:
+        return text
+    return encode({"TABLE": {action: {"Count": len(names)} for action, names in tables.items()}} | parts)
+
+
 def _crawl(row: sqlite3.Row) -> dict[str, Any]:
-    tally = decode(row["tally"])
-    summary: dict[str, Any] = {
-        "TABLE": {action: {"Count": len(names), "Names": names} for action, names in tally.get("tables", {}).items()},
-        "PARTITION": {action: {"Count": count} for action, count in tally.get("partitions", {}).items()},
-    }
     shown = {
         "CrawlId": row["id"],
         "State": row["state"],
         "StartTime": row["started"],
-        "Summary": encode({kind: found for kind, found in summary.items() if found}),
+        "Summary": _summary(decode(row["tally"])),
         "LogGroup": LOG_GROUP,
         "LogStream": row["crawler"],
         "MessagePrefix": row["id"],

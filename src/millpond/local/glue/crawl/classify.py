@@ -281,7 +281,7 @@ def _parquet(path: Path, size: int) -> Contents:
     try:
         metadata = pq.read_metadata(path)
         columns = _of_schema(metadata.schema.to_arrow_schema())
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"broken Parquet: {_short(error)}") from None
     return Contents(Layout("parquet"), columns, metadata.num_rows, _average(size, metadata.num_rows))
 
@@ -293,7 +293,7 @@ def _orc(path: Path, size: int) -> Contents:
     try:
         file = pa.orc.ORCFile(path)
         return Contents(Layout("orc"), _of_schema(file.schema), file.nrows, _average(size, file.nrows))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"broken ORC: {_short(error)}") from None
 
 

@@ -178,7 +178,7 @@ def target(given: Mapping[str, Any], settings: Settings, world: World, found: Su
             bucket, root = _place(path)
             name = table_name(settings.prefix, root.rstrip("/").rpartition("/")[2] or bucket)
             manifest = bool(given.get("WriteManifest")) and not native
-            found.entries.append(_entry(table, bucket, root, name, settings, native=native, manifest=manifest))
+            found.entries.append(_checked(table, bucket, root, name, settings, native=native, manifest=manifest))
 
 
 def is_delta(table: Mapping[str, Any]) -> bool:
@@ -202,7 +202,7 @@ def again(existing: Mapping[str, Any], settings: Settings, world: World, found: 
     table = _opened(path, world, found)
     if table is not None:
         bucket, root = _place(path)
-        entry = _entry(table, bucket, root, existing["Name"], settings, native=not linked, manifest=False)
+        entry = _checked(table, bucket, root, existing["Name"], settings, native=not linked, manifest=False)
         found.entries.append(replace(entry, database=existing["DatabaseName"]))
 
 
@@ -228,7 +228,7 @@ def _opened(path: str, world: World, found: Survey) -> DeltaTable | None:
             table = read_log(logged)
         except BrokenLog as error:
             raise CrawlFailed(f"The Delta table {look.target}: {error}") from None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise CrawlFailed(f"The Delta table {look.target}: its log is not valid: {error}") from None
     look.tell(world.log)
     return table
@@ -242,6 +242,17 @@ def _listed(bucket: str, prefix: str, world: World) -> Iterable[Object]:
 
 
 # -- entries ---------------------------------------------------------------------------------------------------------
+
+
+def _checked(
+    table: DeltaTable, bucket: str, root: str, name: str, settings: Settings, *, native: bool, manifest: bool
+) -> Entry:
+    """The entry; CrawlFailed where actions of the log do not have the members or types of Delta's protocol."""
+    try:
+        return _entry(table, bucket, root, name, settings, native=native, manifest=manifest)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        text = f"its log is not valid: {type(error).__name__}: {error}"
+        raise CrawlFailed(f"The Delta table s3://{bucket}/{root}: {text}") from None
 
 
 def _entry(
