@@ -1,10 +1,9 @@
-"""T1, T5: kills. A killed job leaves nothing visible and moves no bookmark; a killed endpoint loses no run."""
+"""T5: kills. A killed endpoint loses no run. (T1, a killed job, is a row of tests/reliability.)"""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -24,9 +23,6 @@ from glue_jobs import BOOKMARK, Workshop
 from millpond import runtime
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-
-KILLS = int(os.environ.get("MILLPOND_T1_KILLS", "3"))  # the specification's ten: nightly
-ROWS, PARTITIONS = 20_000, 20
 
 
 class Process:
@@ -109,58 +105,6 @@ def pids(process: Process, run_id: str) -> dict[str, Any]:
     path = process.data / "glue" / "runs" / run_id / "process.json"
     found: dict[str, Any] = json.loads(until(lambda: path.exists() and path.read_text()))
     return found
-
-
-COPY = f"""
-paths = {{"paths": ["s3://workshop/in/"]}}
-source = glue.create_dynamic_frame.from_options("s3", paths, "json", transformation_ctx="in")
-if source.toDF().columns:
-    rows = source.toDF().selectExpr("explode(sequence(n, n + {ROWS - 1})) as n")
-    rows = rows.selectExpr("n", "n % {PARTITIONS} as p")
-    rows.repartition(2).write.mode("append").partitionBy("p").parquet("s3://workshop/out/")
-    print("written")
-job.commit()
-"""
-
-
-def test_t1_a_killed_job_leaves_nothing_visible(process: Process) -> None:
-    shop, seed = process.shop, random.Random(1)
-    shop.put("in/a.json", '{"n": 0}\n')
-    shop.job("copy", COPY, DefaultArguments=BOOKMARK)
-    stage = process.data / "spark-stage"
-    done = 0
-    while done < KILLS:
-        run_id = shop.start("copy")
-        victim = pids(process, run_id)
-        # at some number of files that are being written, or written and not yet committed
-        files = seed.randrange(1, 2 * PARTITIONS)
-        deadline = time.monotonic() + 120
-        while sum(p.is_file() for p in stage.rglob("*")) < files:
-            assert not shop.keys("out/"), "the job committed before the kill: more rows are needed"
-            assert time.monotonic() < deadline and not over(shop, run_id)
-            time.sleep(0.005)
-        os.kill(victim["jvm"], signal.SIGKILL)
-        began = time.monotonic()
-        run = shop.wait("copy", run_id)
-        assert run["JobRunState"] == "FAILED" and run["ErrorMessage"], run
-        assert time.monotonic() - began < 30  # 5 s on a quiet machine
-        assert shop.keys("out/") == [] and "Error" in shop.log(run_id, "error")
-        with pytest.raises(shop.aws("glue").exceptions.EntityNotFoundException):
-            shop.aws("glue").get_job_bookmark(JobName="copy")
-        done += 1
-    process.stop()
-    process.start()
-    assert [p for p in stage.rglob("*") if p.is_file() and "rows" not in p.parts] == []
-    shop = process.shop
-    assert shop.run("copy")["JobRunState"] == "SUCCEEDED"
-    assert pq.read_table(process.data / "s3" / "workshop" / "out").num_rows == ROWS
-    assert shop.aws("glue").get_job_bookmark(JobName="copy")["JobBookmarkEntry"]["Run"] == 1
-    assert "written\n" not in shop.succeed("copy")  # nothing is new
-    assert pq.read_table(process.data / "s3" / "workshop" / "out").num_rows == ROWS
-
-
-def over(shop: Workshop, run_id: str) -> bool:
-    return shop.look("copy", run_id)["JobRunState"] in ("SUCCEEDED", "FAILED")
 
 
 WAITS = """
