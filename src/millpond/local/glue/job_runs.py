@@ -249,6 +249,8 @@ class Runs:
         except MillpondError as error:
             self._finish(active, {"state": "FAILED", "error": error.message})
         except Exception as error:  # a run must not stay in STARTING because of our own fault
+            if active.stopping:
+                return  # its folder went away under us
             log.exception("cannot launch %s", active.id)
             self._finish(active, {"state": "FAILED", "error": f"LAUNCH ERROR | {type(error).__name__}: {error}"})
 
