@@ -62,7 +62,7 @@ class Notebook:
 
     def text(self, code: str) -> str:
         told = self.run(code)
-        assert told["State"] == "AVAILABLE", told
+        assert (told["State"], told["Output"]["Status"]) == ("AVAILABLE", "ok"), told
         found: str = told["Output"]["Data"]["TextPlain"]
         return found
 
@@ -82,7 +82,7 @@ def test_a_notebook(process: Process) -> None:
     assert book.text("") == ""
     failed = book.run("print('before')\ng = lambda: 1 / 0\ng()")
     output = failed["Output"]
-    assert (failed["State"], output["Status"], output["ErrorName"]) == ("ERROR", "ERROR", "ZeroDivisionError")
+    assert (failed["State"], output["Status"], output["ErrorName"]) == ("ERROR", "error", "ZeroDivisionError")
     assert output["ErrorValue"] == "division by zero" and output["Data"]["TextPlain"] == "before\n"
     assert "g = lambda: 1 / 0" in "\n".join(output["Traceback"]) and "session_repl" not in str(output["Traceback"])
     assert book.run("if")["Output"]["ErrorName"] == "SyntaxError"

@@ -10,7 +10,8 @@ of millpond. The endpoint and it talk by files in the session's folder, so that 
     ready                     made when Spark is there
 
 `spark`, `sc` and `sqlContext` are there from the start. The last expression of a statement is shown as Python shows it;
-it and what was printed are the statement's text.
+it and what was printed are the statement's text. An output's Status is `ok` or `error`, as clients of AWS expect it
+(Livy's words, unlike the enumeration that AWS documents); a statement's State is AVAILABLE, ERROR or CANCELLED.
 """
 
 from __future__ import annotations
@@ -133,18 +134,18 @@ class Session:
         self.spark.sparkContext.setJobGroup(f"statement {number}", code[:200], interruptOnCancel=True)
         try:
             self.execute(code, f"<statement {number}>")
-            output: dict[str, Any] = {"Status": "AVAILABLE"}
+            output: dict[str, Any] = {"Status": "ok"}
         except BaseException as error:  # SystemExit, too: it ends the statement, not the session
             if isinstance(error, KeyboardInterrupt) or (self.folder / f"{number}.cancel").exists():
                 # A Spark job that is cancelled may end as an error of Spark's before the interrupt is seen.
-                return {"state": "CANCELLED", "progress": 0.0, "output": {"Status": "CANCELLED"}}
+                return {"state": "CANCELLED", "progress": 0.0}
             output = self.failure(error)
         finally:
             sys.stdout = log
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         output |= {"Data": {"TextPlain": text.text()}, "ExecutionCount": number}
-        return {"state": output["Status"], "progress": 1.0, "output": output}
+        return {"state": "AVAILABLE" if output["Status"] == "ok" else "ERROR", "progress": 1.0, "output": output}
 
     def execute(self, code: str, name: str) -> None:
         """All statements of it; the last one as if typed at a prompt, so that the value of an expression is shown."""
@@ -165,7 +166,7 @@ class Session:
         lines = traceback.format_exception(type(error), error, trace)
         print("".join(lines), file=sys.stderr)
         return {
-            "Status": "ERROR",
+            "Status": "error",
             "ErrorName": type(error).__name__,
             "ErrorValue": str(error),
             "Traceback": [line.rstrip("\n") for line in lines],
