@@ -59,6 +59,7 @@ class Jobs:
         self.sessions.start()
 
     def stop(self) -> None:
+        self.sessions.stop()
         self.runs.stop()
 
     # ---- definitions

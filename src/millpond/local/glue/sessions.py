@@ -3,7 +3,7 @@
 A part of Jobs: a session is a driver host's child like a job run (job_runs.py), which serves statements instead of
 running a script (session_repl.py); it takes the same arguments, modules and jars, and its Spark is a job's. Its row
 (`glue_sessions`) and its folder (`glue/sessions/...`) outlive the endpoint, and so do the process and its variables:
-after kill -9 of the endpoint the next one goes on with the session.
+after kill -9 of the endpoint the next one goes on with the session. An endpoint that stops in order stops its sessions.
 
 Status: PROVISIONING until Spark is there, READY, STOPPING, then STOPPED; TIMEOUT after `Timeout` or `IdleTimeout`
 minutes; FAILED when it could not start or its process ended.
@@ -72,11 +72,20 @@ class Sessions:
 
     def start(self) -> None:
         """Go on with the sessions that an earlier endpoint had."""
-        marks = ",".join("?" * len(OVER))
-        for row in self.endpoint.store.read(f"SELECT * FROM glue_sessions WHERE status NOT IN ({marks})", OVER):
+        for row in self._living():
             self._recover(row)
 
+    def stop(self) -> None:
+        """An orderly end of the endpoint ends its sessions; the next one finds them STOPPED."""
+        for row in self._living():
+            self._stop(row)
+
     # ---- rows
+
+    def _living(self) -> list[sqlite3.Row]:
+        marks = ",".join("?" * len(OVER))
+        sql = f"SELECT * FROM glue_sessions WHERE status NOT IN ({marks})"
+        return list(self.endpoint.store.read(sql, OVER))
 
     def _find(self, name: str) -> sqlite3.Row | None:
         return self.endpoint.store.one("SELECT * FROM glue_sessions WHERE id = ?", (name,))
