@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,8 @@ def run(
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code; Ctrl-C is the script's."""
+    """Its exit code; Ctrl-C is the script's, and SIGTERM is passed on: what was started for it ends, too."""
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             return process.wait()
