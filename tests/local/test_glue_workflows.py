@@ -24,7 +24,7 @@ from glue_jobs import Workshop
 from millpond import cli, deploy, project, stack
 from millpond.aws import workflows
 from millpond.aws.target import Target
-from millpond.local.service import Clock, Endpoint
+from millpond.local.service import Call, Clock, Endpoint, acting_for
 
 Aws = Callable[[str], Any]
 ROLE = "arn:aws:iam::000000000000:role/glue"
@@ -36,13 +36,14 @@ print("ARGV", sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def shop(aws: Aws) -> Workshop:
-    """Python shell jobs `a` to `e` that say their arguments, `bad` that fails; a crawler `crawl` with one table."""
+    """Python shell jobs: `a` to `e` say their arguments, `bad` fails, `long` takes a minute; a crawler `crawl`."""
     made = Workshop(aws, "flows").open()
     for name in "abcde":
         made.job(name, SAY, head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9})
     made.job(
         "bad", "raise SystemExit('no')", head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9}
     )
+    made.job("long", "import time\ntime.sleep(60)", head=False, kind="pythonshell")
     made.put("crawled/t/x.csv", "id,name\n1,a\n2,b\n")
     aws("glue").create_crawler(
         Name="crawl", Role=ROLE, DatabaseName="crawled", Targets={"S3Targets": [{"Path": "s3://flows/crawled/"}]}
@@ -198,7 +199,6 @@ def test_resume_runs_the_chosen_nodes_and_what_follows(glue: Any, shop: Workshop
 
 
 def test_stop_concurrency_and_properties(glue: Any, shop: Workshop) -> None:
-    shop.job("long", "import time\ntime.sleep(60)", head=False, kind="pythonshell")
     glue.create_workflow(Name="w", MaxConcurrentRuns=1)
     on_demand(glue, "w-start", "long", WorkflowName="w")
     after(glue, "w-next", [job_ended("long", "STOPPED")], "a", WorkflowName="w")
@@ -220,6 +220,26 @@ def test_stop_concurrency_and_properties(glue: Any, shop: Workshop) -> None:
     assert found["Statistics"]["StoppedActions"] == 1
     refused("IllegalWorkflowStateException", glue.stop_workflow_run, **both)
     refused("EntityNotFoundException", glue.get_workflow_run, Name="w", RunId="wr_none")
+
+
+def test_retries_and_tasks_of_step_functions(glue: Any, shop: Workshop, endpoint: Endpoint) -> None:
+    shop.job("again", "raise SystemExit('no')", head=False, kind="pythonshell", MaxRetries=1)
+    glue.create_workflow(Name="retried")
+    on_demand(glue, "r-start", "again", WorkflowName="retried")
+    after(glue, "r-next", [job_ended("again", "FAILED")], "a", WorkflowName="retried")
+    # Asked again under the same token (after a kill), it is the same run.
+    operation = endpoint.services["glue"].operations()["StartWorkflowRun"]
+    token = acting_for.set("task-1")
+    try:
+        answers = [operation({"Name": "retried"}, Call("glue", "StartWorkflowRun", "us-east-1")) for _ in range(2)]
+    finally:
+        acting_for.reset(token)
+    assert answers[0] == answers[1] and answers[0] is not None
+    found = ended(glue, "retried", answers[0]["RunId"])
+    assert states(found) == {"again": ["FAILED", "FAILED"], "a": ["SUCCEEDED"]}  # it fires after the last attempt
+    assert [one["Attempt"] for one in nodes(found)["again"]["JobDetails"]["JobRuns"]] == [0, 1]
+    assert {one["TriggerName"] for one in nodes(found)["again"]["JobDetails"]["JobRuns"]} == {"r-start"}
+    assert len(glue.get_workflow_runs(Name="retried")["Runs"]) == 1
 
 
 def test_triggers_outside_a_workflow(glue: Any, shop: Workshop) -> None:
@@ -332,34 +352,39 @@ class Ahead(Clock):
 
 
 def test_schedules_follow_the_endpoints_clock(glue: Any, endpoint: Endpoint) -> None:
-    clock = Ahead()
-    endpoint.clock = clock
-    clock.ahead = 59.0 - time.time() % 60  # a second before the next minute
+    firing = endpoint.services["glue"].parts["workflows"].firing  # type: ignore[attr-defined]
+    endpoint.clock = clock = Ahead()
+
+    def jump(seconds: float) -> None:
+        clock.ahead += seconds
+        firing.wake()
+
+    jump(5 - time.time() % 60)  # five seconds after a minute: the test has most of one
     cron = {"Type": "SCHEDULED", "Schedule": "cron(* * * * ? *)"}
     glue.create_workflow(Name="timed", MaxConcurrentRuns=1)
     glue.create_trigger(Name="s-flow", WorkflowName="timed", StartOnCreation=True, Actions=[{"JobName": "a"}], **cron)
     glue.create_trigger(Name="s-alone", Actions=[{"JobName": "e"}], **cron)
     before = len(glue.get_job_runs(JobName="e")["JobRuns"])
     glue.start_trigger(Name="s-alone")
+    jump(60)
     (first,) = until(lambda: glue.get_workflow_runs(Name="timed")["Runs"])
     assert ended(glue, "timed", first["WorkflowRunId"])["Statistics"]["SucceededActions"] == 1
     until(lambda: len(glue.get_job_runs(JobName="e")["JobRuns"]) == before + 1)
     assert glue.get_job_runs(JobName="e")["JobRuns"][0]["TriggerName"] == "s-alone"
-    # The machine slept for an hour: that is one firing, not sixty.
-    clock.ahead += 3600 + 59.0 - clock.now() % 60
-    glue.update_workflow(Name="timed", Description="wakes nobody")
-    glue.stop_trigger(Name="s-alone")  # wakes
-    until(lambda: len(glue.get_workflow_runs(Name="timed")["Runs"]) > 1)
+    glue.stop_trigger(Name="s-alone")
+    jump(3600)  # the machine slept for an hour: that is one firing, not sixty
+    until(lambda: len(glue.get_workflow_runs(Name="timed")["Runs"]) == 2)
     second, _ = glue.get_workflow_runs(Name="timed")["Runs"]
     ended(glue, "timed", second["WorkflowRunId"])
     # A run that has no room is told as one in ERROR.
     glue.update_trigger(Name="s-flow", TriggerUpdate={"Schedule": cron["Schedule"], "Actions": [{"JobName": "long"}]})
-    glue.start_workflow_run(Name="timed")
-    clock.ahead += 59.5 - clock.now() % 60
-    glue.create_trigger(Name="s-wake", Type="ON_DEMAND", Actions=[{"JobName": "a"}])
+    third = glue.start_workflow_run(Name="timed")["RunId"]
+    jump(60)
     latest = until(lambda: (found := glue.get_workflow_runs(Name="timed")["Runs"][0])["Status"] == "ERROR" and found)
     assert latest["ErrorMessage"] == "Concurrent runs exceeded for workflow: timed."
     assert latest["Statistics"]["RunningActions"] == 0
+    assert len(glue.get_workflow_runs(Name="timed")["Runs"]) == 4
+    glue.stop_workflow_run(Name="timed", RunId=third)
     glue.delete_workflow(Name="timed")
     assert len(glue.get_job_runs(JobName="e")["JobRuns"]) == before + 1
 

@@ -137,3 +137,26 @@ def test_a_flow_runs_what_the_workflow_runs(seed: int, tmp_path: Path) -> None:
         status, jobs = ran(tmp_path, workflow(*triggers), failing)
         assert jobs == wanted(triggers, failing)
         assert status in ("SUCCEEDED", "FAILED")
+
+
+@pytest.mark.parametrize(("status", "expected"), [("SUCCEEDED", "a"), ("FAILED", "b"), ("CANCELLED", "c")])
+def test_how_a_crawl_ends_decides(status: str, expected: str, tmp_path: Path) -> None:
+    ends = {state: {"LogicalOperator": "EQUALS", "CrawlerName": "x", "CrawlState": state} for state in (
+        "SUCCEEDED", "FAILED", "CANCELLED",
+    )}  # fmt: skip
+    found = workflow(
+        trigger("s", [{"CrawlerName": "x"}]), trigger("ok", ["a"], ends["SUCCEEDED"]),
+        trigger("no", ["b"], ends["FAILED"]), trigger("off", ["c"], ends["CANCELLED"]),
+    )  # fmt: skip
+    (tmp_path / "pyproject.toml").write_text('[tool.millpond]\nname = "x"\n')
+    (tmp_path / "pipeline.py").write_text(convert(found, {}).source)
+    tasks = FakeTasks()
+    tasks.on("aws-sdk:glue:startCrawler", Name="x").succeed({})
+    tasks.on("aws-sdk:glue:getCrawler", Name="x").succeed(
+        {"Crawler": {"State": "READY", "LastCrawl": {"Status": status, "ErrorMessage": "why"}}}
+    )
+    for job in "abc":
+        tasks.on("glue:startJobRun.sync", JobName=job).fail("Glue.EntityNotFoundException", "no such job")
+    run = simulate(project.load(tmp_path).flow().definition, tasks=tasks)
+    assert {job for job in "abc" if run.visited(job)} == {expected}
+    assert run.status == "FAILED" and f'"{expected}":"ERROR"' in str(run.cause)  # the job could not be started

@@ -266,7 +266,8 @@ RULES: dict[str, Rule] = {
 
 
 def _sdk_glue(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    return [allow(f"glue:{action[:1].upper()}{action[1:]}", arn("glue", _name(call, "Name", "crawler/{}")))]
+    kind = next((word for word in ("workflow", "trigger") if word in action.lower()), "crawler")
+    return [allow(f"glue:{action[:1].upper()}{action[1:]}", arn("glue", _name(call, "Name", kind + "/{}")))]
 
 
 def _sdk_s3(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:

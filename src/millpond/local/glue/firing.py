@@ -339,8 +339,8 @@ class Firing:
         """A new run with a snapshot of the workflow's triggers (AWS docs, "Workflow run snapshots"); its id."""
         rows = db.execute("SELECT * FROM glue_triggers WHERE workflow = ? ORDER BY name", (workflow,))
         triggers = encode([shown(row) for row in rows])
-        values = {"triggers": triggers, "status": "RUNNING", **more}
-        values |= {"id": f"wr_{secrets.token_hex(32)}", "workflow": workflow, "properties": encode(dict(properties))}
+        values = {"id": f"wr_{secrets.token_hex(32)}", "triggers": triggers, "status": "RUNNING", **more}
+        values |= {"workflow": workflow, "properties": encode(dict(properties))}
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         db.execute(
             f"INSERT INTO glue_workflow_runs ({names}, started) VALUES ({marks}, ?)", (*values.values(), self.clock())

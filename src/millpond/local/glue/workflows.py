@@ -11,6 +11,7 @@ changes the members that it is given.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +22,7 @@ from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.glue.trigger_rules import invalid
 from millpond.local.glue.triggers import Triggers, forget
 from millpond.local.glue.workflow_graph import downstream, graph, node_id, starts, statistics
-from millpond.local.service import AwsError, Call, Endpoint, Operation
+from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
 
 if TYPE_CHECKING:
     from millpond.local.glue import Glue
@@ -175,15 +176,19 @@ class Workflows:
         return row
 
     def start_run(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
-        """Fire the workflow's starting trigger, whatever its type and state."""
-        name = params["Name"]
+        """Fire the workflow's starting trigger, whatever its type and state. A task of Step Functions (`acting_for`)
+        that asks again gets the run that it started before."""
+        name, token = params["Name"], acting_for.get()
+        given = {"id": f"wr_{hashlib.sha256(token.encode()).hexdigest()}"} if token else {}
+        if given and self.endpoint.store.one("SELECT 1 FROM glue_workflow_runs WHERE id = ?", (given["id"],)):
+            return {"RunId": given["id"]}
         with self.endpoint.store.write() as db:
             defaults = decode(self._existing(name)["body"]).get("DefaultRunProperties", {})
             starting = [one for one in self._triggers(name) if one["Type"] != "CONDITIONAL"]
             if not starting:
                 raise invalid(f"Workflow {name} has no starting trigger.")
             self._check_room(db, name)
-            run = self.firing.begin_run(db, name, {**defaults, **params.get("RunProperties", {})})
+            run = self.firing.begin_run(db, name, {**defaults, **params.get("RunProperties", {})}, **given)
             ids = self.firing.fire(db, starting[0], run)
         self.firing.start_actions(ids)
         return {"RunId": run}
