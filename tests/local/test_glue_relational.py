@@ -134,6 +134,16 @@ def test_a_crawl_of_mariadb(aws: Aws, connected: MariaDb) -> None:
     assert tables["shop_types"]["StorageDescriptor"]["Location"] == "shop.types"
 
 
+def test_a_crawl_of_another_database_of_the_server(aws: Aws, connected: MariaDb) -> None:
+    connected.execute("CREATE DATABASE IF NOT EXISTS other", "CREATE TABLE IF NOT EXISTS other.t (id int COMMENT 'k')")
+    target = {"EnableAdditionalMetadata": ["COMMENTS", "RAWTYPES"]}
+    tables = crawled(aws, "maria_other", "maria", "other/%", **target)
+    assert list(tables) == ["other_t"]
+    storage = tables["other_t"]["StorageDescriptor"]
+    assert storage["Location"] == "other.t"
+    assert storage["Columns"] == [{"Name": "id", "Type": "int", "Comment": "k", "Parameters": {"rawType": "int(11)"}}]
+
+
 def test_a_crawl_of_sqlite(aws: Aws, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "lite.db")) as db:
         db.execute("CREATE TABLE Orders (id INTEGER PRIMARY KEY, amount DECIMAL(8,2), day DATE, note)")

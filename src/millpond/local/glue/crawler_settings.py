@@ -119,7 +119,10 @@ def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
                 check_target(target)
     except PatternError as error:
         raise invalid(f"{error}.") from None
-    return {kind: list(given.get(kind) or []) for kind in (*CARRIED_TARGETS, *REFUSED_TARGETS)}
+    shown = {kind: list(given.get(kind) or []) for kind in (*CARRIED_TARGETS, *REFUSED_TARGETS)}
+    for kind in ("S3Targets", "JdbcTargets"):
+        shown[kind] = [{**target, "Exclusions": target.get("Exclusions") or []} for target in shown[kind]]
+    return shown
 
 
 def _s3_target(target: Mapping[str, Any]) -> None:
