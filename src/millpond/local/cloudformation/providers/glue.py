@@ -135,11 +135,17 @@ def read_job(task: Task) -> dict[str, Any]:
 # --- crawler ----------------------------------------------------------------------------------------------------------
 
 
+DYNAMODB = {"ScanAll": "scanAll", "ScanRate": "scanRate"}
+
+
 def _crawler(task: Task) -> Properties:
     params = task.rest("Tags", "Name", "Schedule")
     schedule = task.properties.get("Schedule")
     if schedule:  # {"ScheduleExpression": ...} in a template, text in the API
         params["Schedule"] = schedule["ScheduleExpression"]
+    if tables := params.get("Targets", {}).get("DynamoDBTargets"):  # ScanAll in a template, scanAll in the API
+        named = [{DYNAMODB.get(name, name): value for name, value in table.items()} for table in tables]
+        params["Targets"] = {**params["Targets"], "DynamoDBTargets": named}
     return params
 
 
@@ -193,7 +199,10 @@ def _classifier(task: Task, name: str) -> Properties:
     kinds = [kind for kind in CLASSIFIERS if kind in task.properties]
     if len(kinds) != 1:
         raise ProviderError("Exactly one of CsvClassifier, GrokClassifier, JsonClassifier, XMLClassifier is required")
-    return {kinds[0]: {**task.properties[kinds[0]], "Name": name}}
+    given = {**task.properties[kinds[0]], "Name": name}
+    if "ContainsCustomDatatype" in given:  # the template's name of the API's CustomDatatypes
+        given["CustomDatatypes"] = given.pop("ContainsCustomDatatype")
+    return {kinds[0]: given}
 
 
 def classifier_name(task: Task) -> str | None:
