@@ -146,6 +146,17 @@ def _typed(frame: DataFrame, table: Table) -> DataFrame:
     return _kept(frame, made)
 
 
+def satisfying(spark: SparkSession, table: Table, predicate: str) -> list[Partition]:
+    """The partitions for which Spark finds a predicate over the keys true."""
+    partitions = table.partitions()
+    if not partitions:
+        return []
+    texts = spark.createDataFrame([(n, *one.values) for n, one in enumerate(partitions)], ["\0", *table.keys])
+    kinds = {one.name: one.dataType for one in table.schema(partitions=True).fields}
+    typed = texts.select("\0", *(texts[_choices.tick(key)].cast(kinds[key]).alias(key) for key in table.keys))
+    return [partitions[row[0]] for row in typed.where(predicate).select("\0").collect()]
+
+
 def _lower(frame: DataFrame) -> DataFrame:
     """The catalog's names are in lower case; JSON is read with the spelling of its files."""
     return frame.toDF(*(name.lower() for name in frame.columns))

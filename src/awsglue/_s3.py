@@ -39,6 +39,8 @@ NOT_CARRIED = {
     "delta": "Delta needs a jar",
 }
 NEVER_EMPTY = ("parquet", "orc", "avro")  # an object without a byte is no file of these
+TEXTS_OF_LINES = ("csv", "json", "groklog")
+CHECKED = 1 << 28  # bytes of texts that are looked at for what is not UTF-8
 FEW = 64  # prefixes that are listed only to find objects without a byte
 NOT_WRITTEN = ("xml", "groklog")
 TEXTS = {"gzip": "gzip", "bzip2": "bzip2", "bzip": "bzip2", "deflate": "deflate", "lz4": "lz4", "snappy": "snappy"}
@@ -93,9 +95,20 @@ def select(
         return None
     files = [one for prefix in prefixes for one in listing(spark, prefix)]
     kept = [one for one in files if one.size or kind not in NEVER_EMPTY]
-    if whole and len(kept) == len(files):
-        return None
-    return [one.uri for one in chosen(kept, prefixes, options, context)]
+    found = kept if whole else chosen(kept, prefixes, options, context)
+    if kind in TEXTS_OF_LINES:
+        check_texts(spark, [one.uri for one in found])
+    return None if whole and len(kept) == len(files) else [one.uri for one in found]
+
+
+def check_texts(spark: SparkSession, uris: list[str]) -> None:
+    """ParseFailed names the first file that is not UTF-8 or ends too early for its compression: Spark's readers would
+    replace what they cannot read, or say no name. CHECKED bytes are looked at."""
+    jvm: Any = spark._jvm
+    found = jvm.millpond.spark.Driver.unreadable("\n".join(uris), CHECKED, spark._jsc.hadoopConfiguration())
+    if found:
+        uri, _, reason = found.partition("\t")
+        raise _documents.ParseFailed(f"Unable to parse file: {uri}: {reason}")
 
 
 def chosen(files: Iterable[File], prefixes: list[str], options: Mapping[str, Any], context: str) -> list[File]:
@@ -154,6 +167,8 @@ def read(
     codec = str(options.get("compressionType") or "").lower()
     if kind in ("csv", "json") and codec in ENDINGS and not all(one.endswith(ENDINGS[codec]) for one in found):
         return _load(_staged(spark, prefixes, sorted(found), codec), kind, format_options)
+    if kind in TEXTS_OF_LINES:
+        check_texts(spark, sorted(found))
     parts = {prefix: [one.uri for one in files if one.uri in found] for prefix, files in below.items()}
     parts = {prefix: files for prefix, files in parts.items() if files}
     if len(parts) > 1 and any("=" in uri[len(prefix) :] for prefix, files in parts.items() for uri in files):
@@ -264,7 +279,8 @@ def write(
     if kind in NOT_WRITTEN:
         raise ValueError(f"format {format!r} is read only, on AWS, too")
     split_uri(path)
-    keys = list(options.get("partitionKeys") or [])
+    said = options.get("partitionKeys") or []
+    keys = [said] if isinstance(said, str) else list(said)
     if missing := [key for key in keys if key not in frame.columns]:
         raise ValueError(f"partitionKeys {missing} are not columns of the frame")
     if len(keys) == len(frame.columns):

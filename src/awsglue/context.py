@@ -420,7 +420,7 @@ class GlueContext:
         predicate = str(given.get("partitionPredicate", ""))
         if not predicate:
             return purge(table.location, given)
-        for one in table.partitions(predicate):
+        for one in _catalog.satisfying(self.spark_session, table, predicate):
             purge(one.location, given)
             client("glue").delete_partition(
                 DatabaseName=database, TableName=table_name, PartitionValues=list(one.values)

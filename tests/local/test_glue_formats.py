@@ -59,7 +59,7 @@ for name, case in cases.items():
 def body(given: Any) -> bytes:
     if isinstance(given, str):
         return given.encode()
-    packed = {"gzip": gzip.compress, "bzip2": bz2.compress, "base64": lambda text: base64.b64decode(text)}
+    packed = {"gzip": gzip.compress, "bzip2": bz2.compress, "base64": base64.b64decode}
     (made,) = (packed[kind](text.encode()) for kind, text in given.items() if kind in packed)
     return made[: given.get("cut")]
 
@@ -135,6 +135,7 @@ write(frame, "avro_snappy", "avro", compression="snappy")
 write(frame, "xml", "xml")
 write(frame, "codec", "csv", compression="lzo")
 write(frame, "key", "json", partitionKeys=["nothing"])
+write(frame, "one_key", "json", partitionKeys="k")
 write(frame, "size", "parquet", {"blockSize": "big"})
 for name, format in {"parquet": "parquet", "orc": "orc", "avro": "avro", "avro_snappy": "avro"}.items():
     back = glue.create_dynamic_frame.from_options("s3", {"paths": [f"s3://writes/{name}/"]}, format).toDF()
@@ -163,6 +164,9 @@ table.toDF().where("id > 1").write.parquet("s3://writes/some/")
 table.toDF().write.partitionBy("id").parquet("s3://writes/parts/")
 table.toDF().write.option("compression", "gzip").parquet("s3://writes/zipped/")
 
+glue.purge_table("writes", "sunk", {"partitionPredicate": "(k == 'k 1')", "retentionPeriod": 0})
+left = glue.create_dynamic_frame.from_catalog(database="writes", table_name="sunk")
+show("left", [row.k for row in left.toDF().collect()])
 glue.purge_s3_path("s3://writes/all/one/", {"retentionPeriod": 24})
 show("kept", boto3.client("s3").list_objects_v2(Bucket="writes", Prefix="all/one/")["KeyCount"])
 glue.purge_s3_path("s3://writes/all/one/", {"retentionPeriod": 0, "manifestFilePath": "s3://writes/manifest/"})
@@ -210,6 +214,7 @@ def test_writes(aws: Callable[[str], Any], tmp_path: Path) -> None:
     assert "compression 'lzo' of csv: use one of" in told["codec"] and "partitionKeys ['nothing']" in told["key"]
     assert "blockSize must be a number of bytes" in told["size"] and not shop.keys("size/")
     assert shop.keys("all/two/") and told["sunk"] == ['a,"b"', 1]
+    assert told["left"] == ["k/2"] and len(shop.keys("one_key/")) == 2
 
     (copied,) = shop.keys("copied/")
     assert copied.endswith("-c000.snappy.parquet")

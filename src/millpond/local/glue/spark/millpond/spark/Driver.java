@@ -1,6 +1,11 @@
 package millpond.spark;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -12,6 +17,8 @@ import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.io.compress.CompressionCodec;
+import org.apache.hadoop.io.compress.CompressionCodecFactory;
 import org.apache.logging.log4j.Level;
 import org.apache.logging.log4j.core.config.Configurator;
 import org.apache.spark.SparkContext;
@@ -67,5 +74,40 @@ public final class Driver {
             }
         }
         return String.join("\n", lines);
+    }
+
+    /**
+     * The first of the files (URIs, a line each) that is not UTF-8, or that cannot be read to its end: its URI, a tab
+     * and the reason; nothing when all are. At most `most` bytes are looked at, unpacked.
+     */
+    public static String unreadable(String uris, long most, Configuration conf) {
+        CompressionCodecFactory codecs = new CompressionCodecFactory(conf);
+        long left = most;
+        for (String uri : uris.split("\n")) {
+            Path path = new Path(uri);
+            CompressionCodec codec = codecs.getCodec(path);
+            CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
+            ByteBuffer bytes = ByteBuffer.allocate(1 << 16);
+            CharBuffer text = CharBuffer.allocate(1 << 16); // a byte is at most one character: never too small
+            try (InputStream raw = path.getFileSystem(conf).open(path);
+                    InputStream data = codec == null ? raw : codec.createInputStream(raw)) {
+                boolean more = true;
+                while (more && left > 0) {
+                    int read = data.read(bytes.array(), bytes.position(), bytes.remaining());
+                    more = read >= 0;
+                    left -= Math.max(0, read);
+                    bytes.position(bytes.position() + Math.max(0, read));
+                    bytes.flip();
+                    text.clear();
+                    if (decoder.decode(bytes, text, !more).isError()) {
+                        return uri + "\tit is not encoded in UTF-8";
+                    }
+                    bytes.compact();
+                }
+            } catch (IOException | RuntimeException error) {
+                return uri + "\t" + error.getMessage();
+            }
+        }
+        return "";
     }
 }
