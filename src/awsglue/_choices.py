@@ -360,6 +360,23 @@ def together(kinds: Iterable[t.DataType]) -> t.DataType:
     return made
 
 
+def known(schema: t.StructType, hint: t.StructType | None) -> t.StructType:
+    """A schema in which fields without any value have the type that they had before."""
+    before = {one.name: one.dataType for one in hint.fields} if hint else {}
+    return t.StructType([t.StructField(one.name, _known(one.dataType, before.get(one.name))) for one in schema.fields])
+
+
+def _known(kind: t.DataType, hint: t.DataType | None) -> t.DataType:
+    match kind, hint:
+        case t.NullType(), t.DataType():
+            return hint
+        case t.StructType(), t.StructType() if not is_choice(kind):
+            return known(kind, hint)
+        case t.ArrayType(), t.ArrayType():
+            return t.ArrayType(_known(kind.elementType, hint.elementType))
+    return kind
+
+
 def encode(value: Any, kind: t.DataType) -> Any:
     """A Python value as createDataFrame takes it for a type."""
     if value is None:

@@ -113,6 +113,7 @@ def typed(spark: SparkSession, records: RDD[Any], hint: t.StructType | None = No
     schema = _choices.together(kept.mapPartitions(kinds).collect())
     if not isinstance(schema, t.StructType):
         return spark.createDataFrame([], t.StructType([]))
+    schema = _choices.known(schema, hint)
     return spark.createDataFrame(kept.map(lambda one: _choices.encode(one, schema)), schema, verifySchema=False)
 
 

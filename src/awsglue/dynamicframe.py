@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyspark import RDD
+from pyspark import RDD, StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
@@ -115,7 +115,9 @@ class DynamicFrame:
     def count(self) -> int:
         """The number of records."""
         self._stage.check()
-        return int(self._df.count() if self._untyped is None else self._untyped[0].count())
+        if self._untyped is None:
+            return int(self._df.count())
+        return int(self._untyped[0].persist(StorageLevel.DISK_ONLY).count())
 
     def schema(self) -> gluetypes.StructType:
         """Glue's schema, with its choices."""
@@ -761,9 +763,12 @@ def _listed(paths: Paths) -> list[str]:
 
 def _site() -> str:
     """File and line of the script that called a transform."""
-    for frame in inspect.stack()[2:]:
-        if not frame.filename.replace("\\", "/").rpartition("/")[0].endswith(("/awsglue", "/awsglue/transforms")):
-            return f"{frame.filename}:{frame.lineno}"
+    frame = inspect.currentframe()
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.rpartition("/")[0].endswith(("/awsglue", "/awsglue/transforms")):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
     return ""
 
 

@@ -33,3 +33,7 @@ print(
 print(Coalesce.apply(hospitals, 1).getNumPartitions(), Repartition.apply(hospitals, 3).getNumPartitions())
 Spigot.apply(hospitals, "s3://workshop/spigot/", {"topk": 2})
 print(spark.read.json("s3://workshop/spigot/").count())
+typed = DynamicFrame.fromDF(spark.sql("SELECT 1L AS n, CAST(null AS string) AS s"), glueContext, "t").map(
+    lambda rec: rec
+)
+print(typed.toDF().schema.simpleString())
