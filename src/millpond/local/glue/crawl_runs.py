@@ -150,6 +150,8 @@ class CrawlRuns:
         lines("BENCHMARK", f"Running Start Crawl for Crawler {name}")
         change = body["SchemaChangePolicy"]
         lines("INFO", f"Crawler configured with SchemaChangePolicy {encode(change)}.")
+        for gone in (one for one in body["Classifiers"] if self.classifiers.find(one) is None):
+            lines("WARN", f"The classifier {gone} does not exist any more: the crawl goes on without it")
         found, changes, error = Survey(), [], ""
         try:
             changes = self._decided(settings, found, world, threshold)

@@ -10,7 +10,7 @@ tables:    the whole catalog: name -> columns ("id bigint, city string"), keys, 
 log:       regular expressions that a line of the crawl's log must fit
 objects:   keys -> the text that the crawl must have written
 status:    LastCrawl.Status, SUCCEEDED unless said; `error` is a part of its message
-steps:     further crawls: files to add, `delete` keys, `update` the crawler, `tables` again
+steps:     further crawls: operations to `call` first, files to add, `delete` keys, `update` the crawler, `tables` again
 """
 
 from __future__ import annotations
@@ -234,6 +234,9 @@ def query(path: Path, statements: list[str]) -> None:
 
 def change(step: Mapping[str, Any], bucket: Path, glue: Callable[..., Any]) -> None:
     """What a step changes before its crawl."""
+    for call in step.get("call", []):
+        for operation, parameters in call.items():
+            glue(operation, **parameters)
     for name, statements in step.get("sql", {}).items():
         query(bucket.parents[1] / f"{name}.db", statements)
     for key, content in (step.get("files") or {}).items():
