@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from millpond.testing.postgres import Postgres
 
+settings.register_profile("millpond", deadline=None)  # no test asserts a wall time: the machine may be busy
+settings.load_profile("millpond")
 SHARED = Path(__file__).parents[2] / "shared"
 
 

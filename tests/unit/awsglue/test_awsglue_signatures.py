@@ -86,7 +86,7 @@ def expected(parameters: str, difference: str) -> list[str]:
     return wanted
 
 
-@pytest.mark.parametrize(("module", "name", "parameters", "difference"), facts(), ids=lambda one: str(one)[:60])
+@pytest.mark.parametrize(("module", "name", "parameters", "difference"), list(facts()), ids=lambda one: str(one)[:60])
 def test_the_signature_is_awss(module: str, name: str, parameters: str, difference: str) -> None:
     owner, _, member = name.partition(".")
     there = names_of(module).get(owner)
