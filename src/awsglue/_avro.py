@@ -280,11 +280,12 @@ def _put(out: io.BytesIO, schema: Any, value: Any) -> None:  # noqa: C901 a case
         case "array":
             _put_items(out, value, lambda one: _put(out, schema["items"], one))
         case "map":
-            _put_items(
-                out,
-                value.items(),
-                lambda pair: (_put_bytes(out, pair[0].encode()), _put(out, schema["values"], pair[1])),
-            )
+
+            def put_pair(pair: tuple[str, Any]) -> None:
+                _put_bytes(out, pair[0].encode())
+                _put(out, schema["values"], pair[1])
+
+            _put_items(out, value.items(), put_pair)
         case "record":
             for one, item in zip(schema["fields"], value, strict=True):
                 _put(out, one["type"], item)

@@ -22,7 +22,7 @@ CODEC = "spark.sql.parquet.compression.codec"
 SUCCESS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
 
 
-class StagedFrame(DataFrame):
+class StagedFrame(DataFrame):  # type: ignore[misc]  # the tool has no pyspark, jobs have
     """The frame of the Parquet files of `folder`, whose numbers of rows are `counts` by name."""
 
     def __init__(self, frame: DataFrame, folder: Path, counts: dict[str, int]) -> None:
@@ -61,7 +61,7 @@ class StagedFrame(DataFrame):
         return True
 
 
-class StagedWriter(DataFrameWriter):
+class StagedWriter(DataFrameWriter):  # type: ignore[misc]
     """frame.write of a StagedFrame."""
 
     def __init__(self, frame: StagedFrame) -> None:

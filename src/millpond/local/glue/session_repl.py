@@ -71,6 +71,9 @@ class Session:
         self.main = types.ModuleType("__main__")
         sys.modules["__main__"] = self.main
         self.next = 0
+        self.over = threading.Event()  # is the last statement?
+        self.over.set()
+        self.canceller: threading.Thread | None = None
         self.spark: Any = None
 
     def start(self) -> None:
@@ -90,11 +93,21 @@ class Session:
         An interrupt there would leave the JVM's answer behind, for the next call to take for its own; and from this
         thread the JVM cannot be asked for anything else.
         """
+        if self.over.is_set():  # it came late
+            return
         while frame is not None and "py4j" not in frame.f_code.co_filename:
             frame = frame.f_back
         if frame is None:
             raise KeyboardInterrupt
-        threading.Thread(target=self.spark.sparkContext.cancelAllJobs, daemon=True).start()
+        if self.canceller is None:
+            self.canceller = threading.Thread(target=self.cancel_jobs, args=(self.over,), daemon=True)
+            self.canceller.start()
+
+    def cancel_jobs(self, over: threading.Event) -> None:
+        """Until the statement is over: between two of its jobs there is nothing to cancel for a moment."""
+        while not over.is_set():
+            self.spark.sparkContext.cancelAllJobs()
+            over.wait(0.2)
 
     def serve(self) -> str:
         """Run statements until nobody has asked for one in `idle` seconds: TIMEOUT."""
@@ -119,12 +132,14 @@ class Session:
         else:
             code = json.loads(path.read_text())["code"]
             write(out, {"state": "RUNNING", "progress": 0.0, "started": started})
-            over = threading.Event()
+            over = self.over = threading.Event()
             watcher = threading.Thread(target=self.watch, args=(out, started, over), daemon=True)
             watcher.start()
             told = self.run(code, number)
-            over.set()
             watcher.join()
+            if self.canceller is not None:  # what it cancels shall not be the next statement's
+                self.canceller.join()
+                self.canceller = None
         write(out, told | {"started": started, "completed": int(time.time() * 1000)})
 
     def run(self, code: str, number: int) -> dict[str, Any]:
@@ -141,6 +156,7 @@ class Session:
                 return {"state": "CANCELLED", "progress": 0.0}
             output = self.failure(error)
         finally:
+            self.over.set()
             sys.stdout = log
         with contextlib.suppress(Exception):
             sys.stderr.flush()
