@@ -112,7 +112,7 @@ OBJECTS: list[tuple[str, str | bytes, dict[str, Any], list[Any]]] = [
         [{"x": "1", "y": "2"}],
     ),
     ("CSV", "a\n1\n2\n3\n", {"CSVHeaderLocation": "FIRST_ROW", "MaxItems": 2}, [{"a": "1"}, {"a": "2"}]),
-    ("CSV", gzip.compress(b"a\n1\n"), {"CSVHeaderLocation": "FIRST_ROW"}, [{"a": "1"}]),
+    ("CSV", gzip.compress(b"a\n1\n", mtime=0), {"CSVHeaderLocation": "FIRST_ROW"}, [{"a": "1"}]),
     ("CSV", "only,a,header\n", {"CSVHeaderLocation": "FIRST_ROW"}, []),
     ("JSON", json.dumps([1, "two", {"n": [3]}]), {}, [1, "two", {"n": [3]}]),
     ("JSON", json.dumps({"a": 1, "b": [2]}), {}, [{"Key": "a", "Value": 1}, {"Key": "b", "Value": [2]}]),
