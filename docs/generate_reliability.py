@@ -40,6 +40,8 @@ ROWS = {
     "T1": "A Glue job killed (its JVM, kill -9) while it writes leaves nothing visible and moves no bookmark; the next "
     "run reads the same input once",
     "T2": "A job's bookmark moves at the commit only, and once; a second concurrent run is refused",
+    "T3": "A Glue run over its Timeout ends with all its processes, though they ignore SIGTERM; MaxRetries gives as "
+    "many attempts more",
     "T5": "kill -9 during a Glue job of a `.sync` task: the same run goes on, and only that one",
     "T6": "Task tokens are good across restarts, once; forged ones are refused",
     "S1": "A full disk: 503, nothing acknowledged is lost, all goes on when there is space",

@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import Workshop
 
 from millpond import runtime
-from millpond.local.glue import job_runs
 from millpond.local.service import Endpoint, acting_for
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -192,36 +191,6 @@ def processes_of(run_id: str) -> list[str]:
         except OSError:
             continue
     return found
-
-
-def test_timeout(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_runs, "MINUTE", 2.0)
-    shop.job(
-        "slow", "import time, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(300)\n", head=False
-    )
-    run = shop.run("slow", Timeout=1)
-    assert run["JobRunState"] == "TIMEOUT" and run["Timeout"] == 1
-    assert not processes_of(run["Id"])
-
-
-def test_retries_are_attempts(shop: Workshop) -> None:
-    shop.job("tries", "raise SystemExit('no')\n", head=False, kind="pythonshell", MaxRetries=2)
-    first = shop.start("tries")
-    shop.wait("tries", f"{first}_attempt_2", seconds=60) if wait_for(shop, "tries", 3) else None
-    runs = shop.aws("glue").get_job_runs(JobName="tries")["JobRuns"]
-    assert [run["Id"] for run in runs] == [f"{first}_attempt_2", f"{first}_attempt_1", first]
-    assert [run["Attempt"] for run in runs] == [2, 1, 0] and runs[0]["PreviousRunId"] == f"{first}_attempt_1"
-    assert {run["JobRunState"] for run in runs} == {"FAILED"}
-
-
-def wait_for(shop: Workshop, job: str, count: int) -> bool:
-    import time
-
-    until = time.monotonic() + 60
-    while len(shop.aws("glue").get_job_runs(JobName=job)["JobRuns"]) < count:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return True
 
 
 def test_concurrent_runs(shop: Workshop) -> None:
