@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-GATHER_SECONDS = 0.004  # what an execution may wait for others to be started with it,
-THICK_SECONDS = 0.01  # where the last were started less than this before
+GATHER_SECONDS = 0.008  # what an execution may wait for others to be started with it,
+THICK_SECONDS = 0.02  # where the last were started less than this before
 LONGEST_SLEEP = 1.0  # seconds: nobody wakes the loop when the wall clock is set, and a Wait until then is due
 
 
