@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def test_package_and_deploy(cli: Cli, aws: Callable[[str], Any], tmp_path: Path)
     again = cli(*deploy, "--no-fail-on-empty-changeset")
     assert again.returncode == 0, again.stderr
     assert "No changes to deploy" in again.stdout
+    time.sleep(1)  # the CLI names its change sets by the second
     changed = cli(*deploy, "--parameter-overrides", "Word=bye", "--s3-bucket", "cli-artifacts")
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert json.loads(aws("lambda").invoke(FunctionName=name)["Payload"].read()) == "bye"
