@@ -237,7 +237,7 @@ def test_a_streaming_job(shop: Workshop) -> None:
             table.processAllAvailable()
         print("rows", spark.read.parquet("s3://properties/stream/out/").count(), "ticks", table.isActive)
         if "--forever" in sys.argv:
-            spark.streams.awaitAnyTermination()
+            table.awaitTermination()
         """,
         kind="gluestreaming",
         WorkerType="G.025X",
