@@ -9,8 +9,8 @@ a script does not use. Statements are told apart by Spark's parser, not by their
 DROP leaves Spark's catalog alone with the data: the files of a MANAGED_TABLE are deleted, those of others stay, as on
 AWS. A table without a location goes below the database's LocationUri; without one it is refused.
 
-Limits, refused by name: persistent views, CREATE TABLE LIKE, RENAME TO (AWS refuses that, too), ALTER DATABASE. What
-ANALYZE TABLE finds is known to this run only.
+Limits, refused by name: persistent views, SHOW TABLE EXTENDED, CREATE TABLE LIKE, RENAME TO (AWS refuses that, too),
+ALTER DATABASE. What ANALYZE TABLE finds is known to this run only.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ REFUSED = {
     "RenameTable": "Table rename is not supported",
     "ReplaceTable": "REPLACE TABLE",
     "ReplaceTableAsSelect": "REPLACE TABLE AS SELECT",
+    "ShowTableExtended": "SHOW TABLE EXTENDED",
+    "ShowViews": "SHOW VIEWS",
     "SetNamespaceProperties": "ALTER DATABASE",
     "SetNamespaceLocation": "ALTER DATABASE SET LOCATION",
     "CommentOnNamespace": "COMMENT ON DATABASE",
@@ -251,6 +253,7 @@ class Metastore:
             self.partitions_after(name, lambda: ordered.write.insertInto(f"`{name[0]}`.`{name[1]}`"))
         except BaseException:
             client("glue").delete_table(DatabaseName=name[0], Name=name[1])
+            self.forget(name)
             raise
         return None
 

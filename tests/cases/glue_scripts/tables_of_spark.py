@@ -50,6 +50,14 @@ print("tables", sorted(row.tableName for row in spark.sql("SHOW TABLES").collect
 print("listed", sorted(table.name for table in spark.catalog.listTables("shop_lake")))
 print("exists", spark.catalog.tableExists("shop_lake.daily"), spark.catalog.tableExists("gone"))
 print("described", [row.col_name for row in spark.sql("DESCRIBE shop_lake.orders").collect()][:4])
+try:
+    failing = "SELECT IF(id < 0, 1, CAST(raise_error('on purpose') AS INT)) AS x FROM orders"
+    spark.sql(f"CREATE TABLE again STORED AS PARQUET LOCATION '{target}again/' AS {failing}")
+except Exception as error:
+    print("failed", "on purpose" in str(error))
+spark.sql(f"CREATE TABLE again STORED AS PARQUET LOCATION '{target}again/' AS SELECT id AS other FROM orders WHERE id = 1")
+print("again", spark.table("again").columns, spark.table("again").count())
+spark.sql("DROP TABLE again")
 for refused in ("CREATE TABLE orders (x INT) STORED AS PARQUET", "SELECT * FROM gone", "DROP TABLE gone"):
     try:
         spark.sql(refused)
