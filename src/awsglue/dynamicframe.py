@@ -23,10 +23,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from awsglue import _choices, _jdbc, _paths, _records, _relations, _resolve, _s3, _unbox, gluetypes
+from awsglue import _choices, _fields, _jdbc, _paths, _records, _relations, _resolve, _s3, _unbox, gluetypes
 from awsglue._choices import tick
 from awsglue._records import ErrorThresholdExceeded, Record, Stage
-from awsglue._table import Table, glue_type
+from awsglue._table import Table
 from awsglue.gluetypes import NOTHING
 
 if TYPE_CHECKING:
@@ -218,11 +218,11 @@ class DynamicFrame:
         """Mappings (source, source type, target, target type), or shorter; a source that is not there is left out."""
         targets: dict[str, Any] = {}
         for mapping in mappings:
-            source, said, target, wanted = _mapping(mapping)
+            source, said, target, wanted = _fields.mapping(mapping)
             steps = _paths.find(self._df.schema, source, case_sensitive=case_sensitive)
             if steps is not None:
-                _put(targets, target, _mapped(*_paths.value(self._df, steps), said, wanted))
-        frame = self._df.select(*(_nested(name, value) for name, value in targets.items()))
+                _fields.put(targets, target, _fields.mapped(*_paths.value(self._df, steps), said, wanted))
+        frame = self._df.select(*(_fields.nested(name, value) for name, value in targets.items()))
         return self._new(frame, "apply_mapping", stageThreshold, totalThreshold)
 
     def applyMapping(self, *args: Any, **kwargs: Any) -> DynamicFrame:
@@ -243,8 +243,8 @@ class DynamicFrame:
             steps = _paths.find(self._df.schema, path)
             if steps is not None:
                 column, _ = _paths.value(self._df, steps)
-                _put(targets, ".".join(tick(step) for step in steps if step != _paths.ELEMENTS), column)
-        frame = self._df.select(*(_nested(name, value) for name, value in targets.items()))
+                _fields.put(targets, ".".join(tick(step) for step in steps if step != _paths.ELEMENTS), column)
+        frame = self._df.select(*(_fields.nested(name, value) for name, value in targets.items()))
         return self._new(frame, "select_fields", stageThreshold, totalThreshold)
 
     def drop_fields(
@@ -292,11 +292,13 @@ class DynamicFrame:
         for one in frame.schema.fields:
             if one.name == target[0] and isinstance(one.dataType, t.StructType):
                 for inner in one.dataType.fields:
-                    _put(targets, f"{tick(one.name)}.{tick(inner.name)}", frame[tick(one.name)].getField(inner.name))
+                    _fields.put(
+                        targets, f"{tick(one.name)}.{tick(inner.name)}", frame[tick(one.name)].getField(inner.name)
+                    )
             elif one.name != "\0moved":
                 targets[one.name] = frame[tick(one.name)]
-        _put(targets, ".".join(map(tick, target)), frame["\0moved"])
-        return frame.select(*(_nested(name, value) for name, value in targets.items()))
+        _fields.put(targets, ".".join(map(tick, target)), frame["\0moved"])
+        return frame.select(*(_fields.nested(name, value) for name, value in targets.items()))
 
     def resolveChoice(
         self,
@@ -469,7 +471,7 @@ class DynamicFrame:
             if left is None or other is None:
                 raise ValueError(f"join: no field {one if left is None else two}")
             keys = _paths.value(self._df, left), _paths.value(right, [new[other[0]], *other[1:]])
-            conditions.append(_comparable(*keys[0]) == _comparable(*keys[1]))
+            conditions.append(_fields.comparable(*keys[0]) == _fields.comparable(*keys[1]))
         joined = self._df.join(right, functools.reduce(Column.__and__, conditions), "inner")
         made = self._new(joined, "join", stageThreshold, totalThreshold)
         made._stage.parents = (self._stage, frame2._stage)
@@ -520,7 +522,7 @@ class DynamicFrame:
         totalThreshold: int = 0,
     ) -> DynamicFrameCollection:
         """Two frames: rows for which all comparisons ({"age": {">": 10}}) hold, and the others."""
-        conditions = list(_comparisons(self._df, comparison_dict))
+        conditions = list(_fields.comparisons(self._df, comparison_dict))
         kept = f.coalesce(functools.reduce(Column.__and__, conditions, f.lit(True)), f.lit(False))
         one, two = name1 or f"{self.name}1", name2 or f"{self.name}2"
         frames = {
@@ -783,97 +785,6 @@ def _text(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return list(value)
     return float(value) if type(value).__name__ == "Decimal" else str(value)
-
-
-def _mapping(given: Any) -> tuple[str, str, str, str]:
-    """Source, its type, target, target type ("" keeps the type)."""
-    if isinstance(given, str):
-        return given, "", given, ""
-    match list(given):
-        case [source, said, target, kind]:
-            return source, said or "", target, kind or ""
-        case [source, target, kind]:
-            return source, "", target, kind
-        case [source, target]:
-            return source, "", target, ""
-    raise ValueError(f"a mapping is (source, source type, target, target type), not {given!r}")
-
-
-BARE = ("array", "struct", "map", "object", "choice", "null", "void", "")
-
-
-def _mapped(column: Column, kind: t.DataType, said: str, wanted: str) -> Column:
-    """A field as a mapping wants it: of a choice the values of the type that it names, when there are such."""
-    if _choices.is_choice(kind):
-        known = _choices.alternatives(kind)
-        name = _choices.name_of(t._parse_datatype_string(glue_type(said))) if said.lower() not in BARE else said
-        if name in known:
-            column, kind = column.getField(_choices.MARK + name), known[name]
-    bare = wanted.strip().lower()
-    if bare in BARE:
-        same = bare in ("choice", "null", "void", "") or kind.typeName() == bare.replace("object", "struct")
-        return column if same else f.lit(None)
-    target = glue_type(wanted)
-    return column if kind.simpleString() == target.lower() else _choices.cast(column, kind, target)
-
-
-def _put(targets: dict[str, Any], path: str, column: Column) -> None:
-    """Remember a target; `a.b` goes into a struct, `` `a.b` `` is one name."""
-    head, *rest = _paths.names(path)
-    for part in rest:
-        inner = targets.setdefault(head, {})
-        if not isinstance(inner, dict):
-            raise ValueError(f"target {path}: {head} is a column already")
-        targets, head = inner, part
-    targets[head] = column
-
-
-def _nested(name: str, value: Any) -> Column:
-    if isinstance(value, dict):
-        return f.struct(*(_nested(inner, one) for inner, one in value.items())).alias(name)
-    column: Column = value.alias(name)
-    return column
-
-
-def _comparable(column: Column, kind: t.DataType) -> Column:
-    """A choice is compared as text."""
-    return _choices.cast(column, kind, "string") if _choices.is_choice(kind) else column
-
-
-def drop_nulls(frame: DataFrame) -> DataFrame:
-    """Without the fields whose type is null: those that have no value anywhere."""
-    void = [one.name for one in frame.schema.fields if isinstance(one.dataType, t.NullType)]
-    rest = [name for name in frame.columns if name not in void]
-    if rest:
-        seen = frame.agg(*(f.max(frame[tick(name)].isNotNull()).alias(str(n)) for n, name in enumerate(rest))).first()
-        void += [name for n, name in enumerate(rest) if seen is not None and not seen[n]]
-    return frame.drop(*void)
-
-
-COMPARED: Mapping[str, Callable[[Column, Any], Column]] = {
-    ">": lambda column, value: column > value,
-    "<": lambda column, value: column < value,
-    ">=": lambda column, value: column >= value,
-    "<=": lambda column, value: column <= value,
-    "==": lambda column, value: column == value,
-    "=": lambda column, value: column == value,
-    "!=": lambda column, value: column != value,
-}
-
-
-def _comparisons(frame: DataFrame, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
-    for path, rules in wanted.items():
-        steps = _paths.find(frame.schema, path)
-        if steps is None:
-            raise ValueError(f"split_rows: no field {path}")
-        column, kind = _paths.value(frame, steps)
-        for sign, value in rules.items():
-            if sign not in COMPARED:
-                raise ValueError(f"split_rows: {sign!r} is none of {' '.join(COMPARED)}")
-            if _choices.is_choice(kind):
-                yield COMPARED[sign](_choices.cast(column, kind, _choices.infer(value)), value)
-            else:
-                yield COMPARED[sign](column, value)
 
 
 def write_jdbc(frame: DynamicFrame, database: _jdbc.Database, options: Mapping[str, Any]) -> DynamicFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from awsglue.dynamicframe import DynamicFrame, drop_nulls
+from awsglue._fields import drop_nulls
+from awsglue.dynamicframe import DynamicFrame
 from awsglue.transforms.transform import GlueTransform
 
 
