@@ -11,7 +11,8 @@ BIN := .venv/bin
 DEMO := examples/customer_segmentation
 GLUE := 5.1
 # Two test processes: half of the time is spent waiting. A file's tests stay together, they share an endpoint.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# One that crashes is not begun again: pytest-xdist would wait for its tests for ever.
+SIDE_BY_SIDE := -n 2 --dist loadfile --max-worker-restart=0
 export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
 
 .PHONY: help demo test quick check bench reliability setup runtime clean distclean

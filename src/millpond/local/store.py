@@ -29,6 +29,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,23 @@ class _Killed:
     frames: int
 
 
+class _Reader:
+    """A thread's connection. Its lock is free but while `read` uses it, and while `close` closes it: SQLite crashes the
+    process when one thread closes what another reads from. It closes with its thread."""
+
+    __slots__ = ("__weakref__", "connection", "lock")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection, self.lock = connection, threading.Lock()
+
+    def close(self) -> None:
+        with self.lock, contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 @functools.cache
 def _boot() -> str:
     """What tells the boots of this machine apart; "" where the system does not say."""
@@ -110,18 +128,16 @@ class Store:
         self._hurried = False  # who writes now must not wait
         self._held = False  # another program locks the file
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        try:
-            self._db = self._open_checked(killed)
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._opening = threading.Lock()  # of readers
+        self._closed = False
+        with self._meaning(), contextlib.ExitStack() as undo:
+            undo.callback(self._leave_lock_as_it_was, killed)
+            self._db = self._open_checked(killed, undo)
             self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             self._wal = self._open_wal()
             os.utime(self._lock_file)  # see `_open_checked`
-        except BaseException as error:
-            self._close_connections()
-            self._leave_lock_as_it_was(killed)
-            if isinstance(error, sqlite3.Error) and _is_passing(error):
-                raise self._unavailable(error) from error
-            raise
+            undo.pop_all()
         self._queue: list[Statement] = []
         self._queued = threading.Condition()
         self._closing = False
@@ -160,12 +176,13 @@ class Store:
             os.utime(self._lock_file, ns=(killed.opened, killed.opened))
         os.close(self._lock_file)
 
-    def _open_checked(self, killed: _Killed | None) -> sqlite3.Connection:
-        """The writer's connection. Raises StoreDamaged rather than to read what is not whole."""
+    def _open_checked(self, killed: _Killed | None, undo: contextlib.ExitStack) -> sqlite3.Connection:
+        """The writer's connection. Raises StoreDamaged rather than to read what is not whole; `undo` closes it then."""
         if killed is not None:
             killed.frames = self._frames_before(killed)
         try:
             db = self._open()
+            undo.callback(db.close)
             db.execute("PRAGMA busy_timeout=0")  # `_begin` waits, and knows for how long
             db.execute("PRAGMA journal_mode=WAL")
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -222,8 +239,29 @@ class Store:
         connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys=ON")
-        self._connections.append(connection)
         return connection
+
+    def _open_reader(self) -> _Reader:
+        with self._opening:
+            if self._closed:
+                raise self._over()
+            reader = self._local.reader = _Reader(self._open())
+            self._readers.add(reader)
+        reader.connection.execute("PRAGMA query_only=ON")
+        return reader
+
+    def _over(self) -> StoreUnavailable:
+        return StoreUnavailable(f"the state file {self.path} is closed: the endpoint ends")
+
+    @contextlib.contextmanager
+    def _meaning(self) -> Iterator[None]:
+        """Raise StoreUnavailable for what the disk or another program refuses."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if _is_passing(error):
+                raise self._unavailable(error) from error
+            raise
 
     def _open_wal(self) -> int:
         """A handle of the write-ahead log for `barrier`. One commit, fully synced, makes sure that the file is there
@@ -235,23 +273,18 @@ class Store:
 
     def install(self, schema: str) -> None:
         """Run a service's `CREATE TABLE IF NOT EXISTS` statements. Raises StoreUnavailable."""
-        with self._writing:
-            try:
-                self._db.executescript(schema)
-            except sqlite3.Error as error:
-                if _is_passing(error):
-                    raise self._unavailable(error) from error
-                raise
+        with self._writing, self._meaning():
+            self._db.executescript(schema)
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query; sees everything committed, never waits for the writer. Raises StoreUnavailable where
-        the disk does not give them."""
-        reader = getattr(self._local, "reader", None)
+        the disk does not give them, and after `close`."""
         try:
-            if reader is None:
-                reader = self._local.reader = self._open()
-                reader.execute("PRAGMA query_only=ON")
-            return reader.execute(sql, parameters).fetchall()
+            reader: _Reader = getattr(self._local, "reader", None) or self._open_reader()
+            with reader.lock:
+                if self._closed:
+                    raise self._over()
+                return reader.connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             if _is_passing(error):
                 raise self._unavailable(error) from error
@@ -295,6 +328,8 @@ class Store:
                 if self._held and time.monotonic() > deadline:
                     raise self._locked()
         try:
+            if self._closed:
+                raise self._over()
             yield deadline
         finally:
             self._writing.release()
@@ -429,15 +464,18 @@ class Store:
         finally:
             with self._writing:
                 self._close_connections()
-            os.close(self._wal)
+                os.close(self._wal)
             with contextlib.suppress(OSError):
                 os.ftruncate(self._lock_file, 0)  # says that it was closed in order
             os.close(self._lock_file)
 
     def _close_connections(self) -> None:
-        for connection in self._connections:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+        with self._opening:
+            self._closed = True
+        for reader in list(self._readers):
+            reader.close()
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
 
 
 def _is_passing(error: sqlite3.Error) -> bool:

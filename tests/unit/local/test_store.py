@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from millpond.local import store as module
-from millpond.local.store import Store
+from millpond.local.store import Store, StoreUnavailable
 
 
 @pytest.fixture
@@ -72,3 +72,42 @@ def test_a_disk_that_refuses_is_told(store: Store, monkeypatch: pytest.MonkeyPat
 def _add(store: Store, n: int) -> None:
     with store.write() as db:
         db.execute("INSERT INTO seen VALUES (?)", (n,))
+
+
+def test_closing_refuses_those_who_read_and_write(tmp_path: Path) -> None:
+    """SQLite crashes the process when a connection is closed in the middle of a read."""
+    store = Store(tmp_path / "closed.db")
+    store.install("CREATE TABLE IF NOT EXISTS seen (n INTEGER)")
+    with store.write() as db:
+        db.executemany("INSERT INTO seen VALUES (?)", [(n,) for n in range(300)])
+    running = threading.Barrier(4)
+    refusals: list[StoreUnavailable] = []
+
+    def work() -> None:
+        store.one("SELECT n FROM seen")
+        running.wait()
+        try:
+            while True:
+                assert len(store.read("SELECT n FROM seen ORDER BY n")) == 300
+        except StoreUnavailable as refusal:
+            refusals.append(refusal)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    running.wait()
+    store.close()
+    for thread in threads:
+        thread.join()
+    assert len(refusals) == 3
+    with pytest.raises(StoreUnavailable, match="closed"), store.write():
+        pass
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.read("SELECT n FROM seen")
+
+
+def test_a_reader_closes_with_its_thread(store: Store) -> None:
+    thread = threading.Thread(target=store.one, args=("SELECT n FROM seen",))
+    thread.start()
+    thread.join()
+    assert list(store._readers) == []

@@ -131,6 +131,8 @@ class CrawlRuns:
         except (CrawlFailed, AwsError) as error:
             self._finish(name, crawl, "FAILED", getattr(error, "message", str(error)))
         except Exception as error:  # the crawler must not stay RUNNING, whatever went wrong
+            if self._closing.is_set():  # perhaps because everything ends: the next start crawls again
+                return
             log.exception("crawl %s of %s", crawl, name)
             self._finish(name, crawl, "FAILED", f"Internal Service Exception: {type(error).__name__}: {error}")
         finally:

@@ -69,6 +69,7 @@ class Invoker:
         self._sandboxes: dict[tuple[str, str], Sandbox] = {}
         self._wake = threading.Event()
         self._closing = False
+        self._queue = threading.Thread(target=self._work, name="lambda queue", daemon=True)
         self._threads = concurrent.futures.ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="lambda async")
         self._taken: set[str] = set()
         self._outcomes = self.endpoint.folder("lambda", "outcomes")
@@ -89,11 +90,13 @@ class Invoker:
         for kept in self._outcomes.iterdir():  # of tasks that were stopped in the moment of a kill
             if time.time() - kept.stat().st_mtime > OUTCOME_SECONDS:
                 kept.unlink()
-        threading.Thread(target=self._work, name="lambda queue", daemon=True).start()
+        self._queue.start()
 
     def stop(self) -> None:
         self._closing = True
         self._wake.set()
+        if self._queue.is_alive():
+            self._queue.join(10)
         self.pools.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -229,8 +232,10 @@ class Invoker:
     def _work(self) -> None:
         """Hand due events to threads; look after idle workers."""
         reaped = time.monotonic()
-        while not self._closing:
+        while True:
             self._wake.clear()
+            if self._closing:
+                return
             now = time.time()
             rows = self.store.read("SELECT * FROM lambda_events WHERE due <= ? ORDER BY due LIMIT 100", (now,))
             for row in rows:

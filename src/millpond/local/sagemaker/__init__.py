@@ -58,6 +58,7 @@ class SageMaker:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint, self.store = endpoint, endpoint.store
         self._closing = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -77,6 +78,8 @@ class SageMaker:
     def stop(self) -> None:
         """Stop watching; the processes go on and are found again at the next start."""
         self._closing.set()
+        for thread in list(self._threads.values()):
+            thread.join(10)
 
     # ------------------------------------------------------------------------------------------------- operations
 
@@ -161,7 +164,9 @@ class SageMaker:
     # ----------------------------------------------------------------------------------------------------- a job
 
     def _watch(self, name: str) -> None:
-        threading.Thread(target=self._live, args=(name,), name=f"processing-{name}", daemon=True).start()
+        thread = threading.Thread(target=self._live, args=(name,), name=f"processing-{name}", daemon=True)
+        self._threads[name] = thread
+        thread.start()
 
     def _live(self, name: str) -> None:
         """A job's life, from wherever it stands: fill the folders, run, upload, record."""
@@ -178,8 +183,12 @@ class SageMaker:
         except JobFailed as error:
             self._set(name, status="Failed", failure=str(error), ended=time.time())
         except Exception as error:  # the job must not stay InProgress for ever because of a mistake of ours
+            if self._closing.is_set():  # it may have failed because everything ends: the next start takes it up
+                return
             self._set(name, status="Failed", failure=f"InternalServerError: {type(error).__name__}", ended=time.time())
             raise
+        finally:
+            self._threads.pop(name, None)
 
     def _fill(self, request: dict[str, Any], folder: Path) -> None:
         shutil.rmtree(folder / "ml", ignore_errors=True)
