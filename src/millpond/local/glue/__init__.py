@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -78,7 +79,7 @@ class Glue:
             if twice := merged.keys() & carried.keys():
                 raise RuntimeError(f"two parts of Glue carry {sorted(twice)}")
             merged |= carried
-        return {name: checked("glue", name, _as_modelled(name, run)) for name, run in merged.items()}
+        return {name: checked("glue", name, _as_modelled(name, _paged(name, run))) for name, run in merged.items()}
 
     def start(self) -> None:
         for part in self.parts.values():
@@ -89,23 +90,49 @@ class Glue:
             part.stop()
 
 
+# What any operation may answer although its model does not list it (AWS docs, "Common Errors"), and our refusals.
+_COMMON = frozenset({"ValidationException", "AccessDeniedException", "NotImplemented", "ServiceUnavailable"})
+# Whose listing a NextToken continues: a token of another operation, table, job... is refused, as any that is not ours.
+_LISTED = ("CatalogId", "DatabaseName", "TableName", "JobName", "Name", "CrawlerName", "SessionId", "RegistryId")
+
+
 def _as_modelled(name: str, run: Operation) -> Operation:
-    """The operation; what refuses its input is an error that its model knows: InvalidInputException where it has no
-    EntityNotFoundException (SearchTables), else the generic ValidationException (GetCrawlers)."""
+    """The operation; what refuses its input is an error that its model knows: where it has not the one that was
+    raised, InvalidInputException (SearchTables), else the generic ValidationException (GetCrawlers)."""
 
     @functools.cache
     def known() -> frozenset[str]:
         described = models.model("glue")
         shapes = described.operation_model(name).error_shapes if described else ()
-        return frozenset(shape.name for shape in shapes)
+        return frozenset(shape.name for shape in shapes) | _COMMON
 
     def modelled(params: dict[str, Any], call: Call) -> dict[str, Any] | None:
         try:
             return run(params, call)
         except AwsError as error:
-            if error.code not in ("InvalidInputException", "EntityNotFoundException") or error.code in known():
+            if error.status != 400 or error.code in known():
                 raise
             code = "InvalidInputException" if "InvalidInputException" in known() else "ValidationException"
             raise AwsError(code, error.message) from None
 
     return modelled
+
+
+def _paged(name: str, run: Operation) -> Operation:
+    """The operation; its NextTokens are good for the listing that gave them only."""
+
+    def paged(params: dict[str, Any], call: Call) -> dict[str, Any] | None:
+        given, mark = params.get("NextToken"), _mark(name, params)
+        if given and not given.startswith(mark):
+            raise AwsError("InvalidInputException", "Invalid continuation token.")
+        answer = run({**params, "NextToken": given[len(mark) :]} if given else params, call)
+        if answer and answer.get("NextToken"):
+            answer = {**answer, "NextToken": mark + answer["NextToken"]}
+        return answer
+
+    return paged
+
+
+def _mark(name: str, params: Mapping[str, Any]) -> str:
+    of = [name, *(str(params.get(member, "")).strip().lower() for member in _LISTED)]
+    return f"{zlib.crc32(repr(of).encode()):08x}"
