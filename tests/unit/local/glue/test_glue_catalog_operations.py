@@ -189,3 +189,27 @@ def test_tags(shop: Glue, refused: Refused) -> None:
     assert refused("GetTags", ResourceArn=arn + "x") == "EntityNotFoundException"
     assert refused("GetTags", ResourceArn="nonsense") == "ValidationException"
     assert refused("GetTags", ResourceArn="arn:aws:glue:nonsense") == "InvalidInputException"
+
+
+def test_a_token_is_good_for_its_own_listing_only(shop: Glue, refused: Refused) -> None:
+    for name in ("a", "b", "c"):
+        shop("CreateTable", DatabaseName="shop", TableInput={"Name": name})
+        shop("CreateJob", Name=name, Role="r", Command={"Name": "pythonshell", "ScriptLocation": "s3://b/x.py"})
+    shop("CreateDatabase", DatabaseInput={"Name": "other"})
+    given = shop("GetTables", DatabaseName="shop", MaxResults=1)["NextToken"]
+    rest = shop("GetTables", DatabaseName="SHOP", NextToken=given)
+    assert [table["Name"] for table in rest["TableList"]] == ["b", "c", "orders"] and "NextToken" not in rest
+    assert refused("GetTables", DatabaseName="other", NextToken=given) == "InvalidInputException"
+    assert refused("GetDatabases", NextToken=given) == "InvalidInputException"
+    assert refused("GetTables", DatabaseName="shop", NextToken=given[8:]) == "InvalidInputException"
+    assert refused("ListJobs", NextToken=shop("GetJobs", MaxResults=1)["NextToken"]) == "InvalidInputException"
+
+
+def test_only_errors_that_the_model_knows(shop: Glue, refused: Refused) -> None:
+    keys = {"PartitionKeys": [{"Name": "k", "Type": "string"}]}
+    shop("CreateTable", DatabaseName="shop", TableInput={"Name": "t", **keys})
+    for value in ("1", "2"):
+        shop("CreatePartition", DatabaseName="shop", TableName="t", PartitionInput={"Values": [value]})
+    there = {"DatabaseName": "shop", "TableName": "t", "PartitionValueList": ["1"]}
+    # UpdatePartition has no AlreadyExistsException (AWS docs).
+    assert refused("UpdatePartition", **there, PartitionInput={"Values": ["2"]}) == "InvalidInputException"
