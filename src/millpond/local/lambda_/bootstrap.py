@@ -124,7 +124,7 @@ def load(handler: str) -> Handler:
     except ImportError as error:
         raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}") from None
     except SyntaxError as error:
-        where = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}\n']
+        where = [_as_on_aws(f'  File "{error.filename}" Line {error.lineno}\n    {error.text}\n')]
         raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", where) from None
     try:
         found: Handler = getattr(module, function)
@@ -139,7 +139,8 @@ def described(error: BaseException, request_id: str = "") -> dict[str, object]:
         kind, frames = error.kind, error.trace
     else:
         kind = type(error).__name__
-        shown = [f for f in traceback.extract_tb(error.__traceback__) if not _internal(f.filename)]
+        found = [f for f in traceback.extract_tb(error.__traceback__) if not _internal(f.filename)]
+        shown = [(f.filename, f.lineno or 0, f.name, f.line) for f in found]  # AWS's runtime draws no ^^^^ below lines
         frames = [_as_on_aws(frame) for frame in traceback.format_list(shown)]
     return {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": frames}
 
