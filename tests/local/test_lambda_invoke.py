@@ -147,6 +147,13 @@ def test_an_exception(lam: Any, make: Callable[..., str]) -> None:
     assert (result["errorType"], result["errorMessage"]) == ("Odd", "not today")
     assert [line.split(", in ")[1].split("\n")[0] for line in result["stackTrace"]] == ["handler", "deeper"]
     assert "bootstrap" not in "".join(result["stackTrace"])
+    assert result["stackTrace"][0] == '  File "/var/task/index.py", line 5, in handler\n    deeper()\n'
+    assert "^" not in "".join(result["stackTrace"])
+
+
+def test_a_syntax_error_shows_no_folder_of_this_machine(lam: Any, make: Callable[..., str]) -> None:
+    result, _ = call(lam, make("def handler(:"))
+    assert result["stackTrace"] == ['  File "/var/task/index.py" Line 1\n    def handler(:\n']
 
 
 @pytest.mark.parametrize(

@@ -401,3 +401,9 @@ def test_broken_inputs_are_refused(sfn: Any, there: dict[str, str], text: str) -
     with pytest.raises(ClientError) as caught:
         sfn.test_state(definition='{"Type":"Succeed"}', input=text)
     assert caught.value.response["Error"]["Code"] == "InvalidExecutionInput"
+
+
+def test_too_long_a_number_is_told_in_no_words_of_python(sfn: Any, there: dict[str, str]) -> None:
+    with pytest.raises(ClientError) as caught:
+        sfn.start_execution(stateMachineArn=f"{ARN}stateMachine:standard", input="9" * 5000)
+    assert "Number length (5000) exceeds the maximum length" in caught.value.response["Error"]["Message"]

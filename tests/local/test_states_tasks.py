@@ -94,6 +94,9 @@ def test_dynamodb_items(sfn: Any, aws: Callable[[str], Any]) -> None:
     )
     seen = ended(sfn, start(sfn, again))
     assert seen["error"] == "DynamoDB.ConditionalCheckFailedException"
+    changed = {"UpdateExpression": "SET n = :n", "ExpressionAttributeValues": {":n": {"N": "3"}}}
+    update = task("dynamodb:updateItem", {"TableName": table, "Key": {"id": {"S": "1"}}, **changed})
+    assert sorted(json.loads(ended(sfn, start(sfn, update))["output"])) == ["SdkHttpMetadata", "SdkResponseMetadata"]
 
 
 def test_any_sdk_call(sfn: Any, aws: Callable[[str], Any]) -> None:

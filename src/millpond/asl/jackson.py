@@ -23,6 +23,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPES = frozenset('"\\/bfnrt')
+_TOO_LONG = re.compile(r"Exceeds the limit \((\d+) digits\).*value has (\d+) digits")  # Python's own words
 
 
 _Step = Callable[["_Reader"], object]
@@ -96,7 +97,9 @@ def nests_deeper(value: Json, levels: int) -> bool:
 def explain(text: str, otherwise: str) -> str:
     """The whole message, two lines: the sentence and its place. `otherwise`: what our parser said, for what this one
     cannot see (a number that is too long)."""
-    sentence, at = _complaint(text) or (otherwise, len(text))
+    long = _TOO_LONG.match(otherwise)
+    known = f"Number length ({long[2]}) exceeds the maximum length ({long[1]})" if long else otherwise
+    sentence, at = _complaint(text) or (known, len(text))
     return f"{sentence}\n at {source(text, at)}"
 
 
