@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from awsglue import _databases
+from millpond.local.glue.crawl.entries import Crawl, jdbc_entry
 from millpond.local.glue.crawl.grouping import similar, similarity
 from millpond.local.glue.crawl.hive import Array, Column, Columns, Struct, spell, widen
 from millpond.local.glue.crawl.names import collided, table_name
 from millpond.local.glue.crawl.patterns import PatternError, RelationalPath, excluder, s3_path
-from millpond.local.glue.jdbc import JdbcError, mysql_type, parse_url, postgres_type, sqlite_type
+from millpond.local.glue.jdbc import Column as DatabaseColumn
+from millpond.local.glue.jdbc import JdbcError, Relation, mysql_type, parse_url, postgres_type, sqlite_type
 
 
 @pytest.mark.parametrize(
@@ -212,3 +214,40 @@ def test_names() -> None:
     assert table_name("raw_", "Order Items-2024.csv") == "raw_order_items_2024_csv"
     assert len(table_name("p" * 100, "x" * 100)) == 128
     assert len(collided("x" * 128, "s3://a/b/")) == 128 and collided("t", "s3://a/") == collided("t", "s3://a/")
+
+
+def test_the_entry_of_a_view_with_a_schema() -> None:
+    """The real entry of the specification, section 8, which was crawled from SQL Server."""
+    view = Relation("Schema", "Table", "view", (DatabaseColumn("row_id", "int", "int"),))
+    crawl = Crawl("jdbc", "run")
+    entry = jdbc_entry(
+        view, name="jdbc_table", database="Database", engine="sqlserver", connection="jdbctest", crawl=crawl, extra=()
+    )
+    parameters = {
+        "CrawlerSchemaDeserializerVersion": "1.0",
+        "CrawlerSchemaSerializerVersion": "1.0",
+        "UPDATED_BY_CRAWLER": "jdbc",
+        "classification": "sqlserver",
+        "compressionType": "none",
+        "connectionName": "jdbctest",
+        "typeOfData": "view",
+    }
+    assert entry.table == {
+        "Name": "jdbc_table",
+        "Owner": "owner",
+        "Retention": 0,
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [],
+        "StorageDescriptor": {
+            "Columns": [{"Name": "row_id", "Type": "int"}],
+            "Location": "Database.Schema.Table",
+            "Compressed": False,
+            "NumberOfBuckets": -1,
+            "SerdeInfo": {"Parameters": {}},
+            "BucketColumns": [],
+            "SortColumns": [],
+            "StoredAsSubDirectories": False,
+            "Parameters": parameters,
+        },
+        "Parameters": parameters,
+    }

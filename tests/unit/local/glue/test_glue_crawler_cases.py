@@ -6,7 +6,9 @@ crawler:   members of CreateCrawler (Name, Role and DatabaseName have defaults)
 databases: name -> SQL statements: an SQLite database and a connection to it (in steps: `sql`)
 classifiers: what CreateClassifier is called with first; given: other operations that are called first, and how
 tables:    the whole catalog: name -> columns ("id bigint, city string"), keys, location, partitions, and `entry`,
-           a part of the table's document that must be equal (`whole`: all of it; `partition`: of its first partition)
+           a part of the table's document that must be equal (`whole`: all of it; `partition`: of its first partition;
+           `whole_partitions`: all of each). A number that depends on how a file was written is `{bytes: [keys]}`, the
+           size of these objects, or `{bytes: [keys], over: records}`
 log:       regular expressions that a line of the crawl's log must fit
 objects:   keys -> the text that the crawl must have written
 status:    LastCrawl.Status, SUCCEEDED unless said; `error` is a part of its message
@@ -38,8 +40,8 @@ import yaml
 from millpond.local.glue import Glue
 from millpond.local.service import Endpoint
 
-DETAILS = ("entry", "whole", "partition")
-RUN = ("Name", "DatabaseName", "CatalogId", "VersionId", "CreatedBy", "IsRegisteredWithLakeFormation")
+DETAILS = ("entry", "whole", "partition", "whole_partitions")
+RUN = ("Name", "DatabaseName", "TableName", "CatalogId", "VersionId", "CreatedBy", "IsRegisteredWithLakeFormation")
 CASES = sorted((Path(__file__).parents[3] / "cases" / "crawler").glob("*.yaml"))
 TYPES = {
     "int": pa.int32(),
@@ -167,6 +169,19 @@ def part_of(expected: Any, found: Any, at: str) -> None:
         assert found == expected, at
 
 
+def derived(expected: Any, bucket: Path) -> Any:
+    """The expectation with the sizes of objects filled in."""
+    match expected:
+        case {"bytes": keys, **rest}:
+            return str(sum((bucket / key).stat().st_size for key in keys) // rest.get("over", 1))
+        case dict():
+            return {name: derived(value, bucket) for name, value in expected.items()}
+        case list():
+            return [derived(value, bucket) for value in expected]
+        case _:
+            return expected
+
+
 def check_catalog(glue: Callable[..., Any], expected: Mapping[str, Any]) -> None:
     tables = {table["Name"]: table for table in glue("GetTables", DatabaseName="db")["TableList"]}
     short = {name: shown(glue, table) for name, table in tables.items()}
@@ -178,10 +193,13 @@ def check_catalog(glue: Callable[..., Any], expected: Mapping[str, Any]) -> None
         if "partition" in one:
             found = glue("GetPartitions", DatabaseName="db", TableName=name)["Partitions"][0]
             part_of(one["partition"], found, f"{name}, partition")
+        if "whole_partitions" in one:
+            parts = glue("GetPartitions", DatabaseName="db", TableName=name)["Partitions"]
+            assert [without_run(part) for part in parts] == one["whole_partitions"]
 
 
 def without_run(table: dict[str, Any]) -> dict[str, Any]:
-    """A table's document without what is different in every crawl."""
+    """The document of a table or partition without what is different in every crawl."""
     kept = {k: v for k, v in table.items() if k not in RUN and not k.endswith("Time")}
     storage = {**kept["StorageDescriptor"]}
     storage["Parameters"] = {k: v for k, v in storage["Parameters"].items() if k != "CRAWL_RUN_ID"}
@@ -261,7 +279,7 @@ def test_crawl(path: Path, bare_endpoint: Endpoint, glue: Callable[..., Any], cr
         for key, text in step.get("objects", {}).items():
             assert (bucket / key).read_text() == text, key
         try:
-            check_catalog(glue, step.get("tables") or {})
+            check_catalog(glue, derived(step.get("tables") or {}, bucket))
         except AssertionError as error:
             error.add_note("\n".join(lines))
             raise

@@ -36,13 +36,14 @@ def s3(target: Mapping[str, Any], settings: Settings, world: World, found: Surve
         look.tell(world.log)
         return
     exclusions = tuple(target.get("Exclusions") or ())
-    kept = _wanted(listed, prefix, exclusions, settings, look)
+    kept = _wanted(listed, prefix, excluder(exclusions), settings, look)
     found.folders |= {f"s3://{bucket}/{folder_of(one.key)}" for one in kept}
     files = _classified(kept, target.get("SampleSize"), settings, world, look)
     _hints(listed, prefix, look)
     look.tell(world.log)
     world.log("BENCHMARK", f"Classification complete, {len(files)} objects read")
-    crawl = Crawl(settings.name, settings.run, settings.prefix, exclusions)
+    # on the table they stand below the include path: '["s3://bucket/prefix/*.zip"]' (seen in real catalogs)
+    crawl = Crawl(settings.name, settings.run, settings.prefix, tuple(look.target + one for one in exclusions))
     world.check()
     found.entries += [s3_entry(_named(table), bucket, crawl) for table in group(files, prefix, settings.grouping)]
 
@@ -81,7 +82,7 @@ def _again(
     if _no_events(listed, settings, world, found):
         return None
     exclusions = _kept_exclusions(table)
-    kept = _wanted(listed, prefix, exclusions, settings, look)
+    kept = _wanted(listed, prefix, _below(exclusions, look.target), settings, look)
     files = _classified(kept, None, settings, world, look)
     tables = group(files, prefix, Policy(combine=True))
     wanted = (table.get("Parameters") or {}).get("classification")
@@ -104,7 +105,7 @@ def _again(
 
 
 def _kept_exclusions(table: Mapping[str, Any]) -> tuple[str, ...]:
-    """The exclusions that a crawler stored on the table."""
+    """The exclusions that a crawler stored on the table: globs over whole s3:// paths."""
     import json
 
     try:
@@ -113,6 +114,13 @@ def _kept_exclusions(table: Mapping[str, Any]) -> tuple[str, ...]:
     except (ValueError, TypeError):
         return ()
     return tuple(kept)
+
+
+def _below(exclusions: Iterable[str], target: str) -> Callable[[str], bool]:
+    """Exclusions of whole paths, held against paths relative to `target`."""
+    inside = excluder(one.removeprefix(target) for one in exclusions)
+    whole = excluder(one for one in exclusions if not one.startswith(target))
+    return lambda relative: inside(relative) or whole(target + relative)
 
 
 # -- listing ---------------------------------------------------------------------------------------------------------
@@ -159,10 +167,9 @@ def _no_events(listed: Sequence[Object], settings: Settings, world: World, found
 
 
 def _wanted(
-    listed: Sequence[Object], prefix: str, exclusions: Sequence[str], settings: Settings, look: Look
+    listed: Sequence[Object], prefix: str, excluded: Callable[[str], bool], settings: Settings, look: Look
 ) -> list[Object]:
     """The objects to read; the look keeps how many were passed over, and why."""
-    excluded = excluder(exclusions)
     bucket = look.target.removeprefix("s3://").partition("/")[0]
     kept = []
     for one in listed:
