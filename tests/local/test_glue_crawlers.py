@@ -274,6 +274,7 @@ def test_every_schema_of_a_real_database(glue: Any, postgres: Any) -> None:
         'CREATE TABLE sales."Order Items" (id int)',
         "CREATE TABLE sales.orders (id int, day date) PARTITION BY RANGE (day)",
         "CREATE TABLE sales.orders_2024 PARTITION OF sales.orders FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
+        "CREATE TABLE crm.hr_us (id int)",
         "CREATE VIEW sales.totals AS SELECT count(*) AS n FROM sales.orders",
     )
     properties = {"USERNAME": postgres.user, "PASSWORD": postgres.password}
@@ -285,6 +286,7 @@ def test_every_schema_of_a_real_database(glue: Any, postgres: Any) -> None:
         }
     )
     target = {"ConnectionName": "shop", "Path": f"{postgres.name}/%", "EnableAdditionalMetadata": ["COMMENTS"]}
+    target |= {"Exclusions": ["hr*"]}
     glue.create_crawler(Name="pg", Role=ROLE, DatabaseName="pg", TablePrefix="src_", Targets={"JdbcTargets": [target]})
     assert crawl(glue, "pg")["Status"] == "SUCCEEDED"
     found, db = columns(glue, "pg"), postgres.name
@@ -329,7 +331,24 @@ def test_every_schema_of_a_real_database(glue: Any, postgres: Any) -> None:
     }
     assert expected.items() <= table["Parameters"].items()
     view = glue.get_table(DatabaseName="pg", Name=f"src_{db}_sales_totals")["Table"]
-    assert view["Parameters"]["typeOfData"] == "view"
+    assert view["Parameters"] == expected | {
+        "typeOfData": "view",
+        "CrawlerSchemaSerializerVersion": "1.0",
+        "CrawlerSchemaDeserializerVersion": "1.0",
+    }
+    assert view["StorageDescriptor"] == {
+        "Columns": [{"Name": "n", "Type": "bigint"}],
+        "Location": f"{db}.sales.totals",
+        "Compressed": False,
+        "NumberOfBuckets": -1,
+        "SerdeInfo": {"Parameters": {}},
+        "BucketColumns": [],
+        "SortColumns": [],
+        "Parameters": view["Parameters"],
+        "StoredAsSubDirectories": False,
+    }
+    assert (view["Owner"], view["Retention"], view["TableType"]) == ("owner", 0, "EXTERNAL_TABLE")
+    assert view["PartitionKeys"] == [] and view["CreatedBy"].endswith("assumed-role/crawl/AWS-Crawler")
 
     # one schema, without the views; a table that is gone is deprecated
     postgres.execute("DROP VIEW sales.totals", "ALTER TABLE sales.orders ADD COLUMN extra text")

@@ -117,17 +117,26 @@ def explain(
     except CloudError as error:
         if error.code != "400":
             raise
-        raise CloudError(
-            "EntityNotFoundException",
-            f"there is no crawler {name}, or it has not run yet",
-            help=f"millpond crawl list, or millpond crawl explain {name} --dry-run",
-        ) from None
+        raise _unexplained(name, target) from None
     if as_json:
         _print(told)
     else:
         print("\n".join(lines(told)))
     if told["error"]:
         raise typer.Exit(1)
+
+
+def _unexplained(name: str, target: Target) -> CloudError:
+    """Why there is nothing to explain: no such crawler, or no crawl yet."""
+    glue = target.client("glue")
+    try:
+        glue.get_crawler(Name=name)
+    except glue.exceptions.EntityNotFoundException as error:
+        return CloudError("EntityNotFoundException", _said(error), help="millpond crawl list")
+    said = f"Crawler {name} has not run yet"
+    return CloudError(
+        "EntityNotFoundException", said, help=f"millpond crawl run {name}, or millpond crawl explain {name} --dry-run"
+    )
 
 
 def lines(told: dict[str, Any]) -> Iterator[str]:

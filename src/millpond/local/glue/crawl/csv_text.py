@@ -18,14 +18,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from millpond.local.glue.crawl.hive import UNKNOWN, Column, Columns
+from millpond.local.glue.crawl.hive import UNKNOWN, Column, Columns, written
 
 DELIMITERS = (",", "|", "\t", ";", "\x01")
 ROWS = 1000
 EVEN = 0.8  # share of rows that must have the usual number of cells (our decision; AWS does not publish one)
 INTEGER = re.compile(r"[+-]?\d{1,18}")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
-NAME = re.compile(r"[\u0020-\ud7ff\ue000-\ufffd\t]{1,255}")
+NAME = re.compile(r"[\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff\t]{1,255}")
 LONGEST_HEADER = 150
 # CustomDatatypes -> Hive's types; and what a cell of each must look like. The others are never found in cells.
 DATATYPES = {
@@ -166,7 +166,7 @@ def _names(header: Sequence[str], width: int, rules: Rules) -> list[tuple[str, s
     given = list(rules.header) or list(header)
     found: dict[str, str] = {}
     for n in range(width):
-        name = given[n].strip() if n < len(given) and given[n].strip() else f"col{n}"
+        name = written(given[n].strip()) if n < len(given) and given[n].strip() else f"col{n}"
         low = name.lower()
         if low in found:
             low, name = f"{low}_{n}", f"{name}_{n}"

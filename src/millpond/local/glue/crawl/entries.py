@@ -13,7 +13,7 @@ from typing import Any
 
 from millpond.local.glue.crawl.classify import Layout
 from millpond.local.glue.crawl.grouping import Leaf, Part, Table
-from millpond.local.glue.crawl.hive import UNKNOWN, Columns, spell
+from millpond.local.glue.crawl.hive import UNKNOWN, Columns, spell, written
 from millpond.local.glue.crawl.names import table_name
 from millpond.local.glue.jdbc import Relation
 
@@ -290,7 +290,7 @@ def jdbc_entry(
     }
     columns: list[dict[str, Any]] = []
     for n, column in enumerate(relation.columns):
-        low = column.name.lower()
+        low = written(column.name.lower())
         twice = any(before["Name"] == low for before in columns)  # "Id" and "id" are two columns in a database
         described: dict[str, Any] = {"Name": f"{low}_{n}" if twice else low, "Type": column.type}
         if column.comment and "COMMENTS" in extra:

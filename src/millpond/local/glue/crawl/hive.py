@@ -6,6 +6,7 @@ A scalar is its name. `UNKNOWN` is a column of which only nulls were seen: it fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 UNKNOWN = "?"
+UNWRITTEN = re.compile(r"[^\t\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 WIDTHS = ("int", "bigint", "double")  # what text formats infer, from narrow to wide
@@ -51,12 +53,20 @@ Columns = tuple[Column, ...]
 
 
 def unique(columns: Iterable[Column]) -> Columns:
-    """Columns whose names differ in case only become one, of the type that holds both."""
+    """Columns whose names differ in case only become one, of the type that holds both. No column is without a name."""
     found: dict[str, Column] = {}
     for column in columns:
-        before = found.get(column.name)
-        found[column.name] = replace(before, type=widen(before.type, column.type)) if before else column
+        name = written(column.name)
+        if before := found.get(name):
+            found[name] = replace(before, type=widen(before.type, column.type))
+        elif name:
+            found[name] = column if name == column.name else Column(name, column.type, written(column.source))
     return tuple(found.values())
+
+
+def written(name: str) -> str:
+    """A name as Glue's pattern for names wants it: control characters and halves of surrogate pairs become `?`."""
+    return name if name.isprintable() else UNWRITTEN.sub("?", name)
 
 
 def spell(of: Type) -> str:
@@ -67,8 +77,8 @@ def spell(of: Type) -> str:
         case Map(key, value):
             return f"map<{spell(key)},{spell(value)}>"
         case Struct(fields):
-            inner = ",".join(f"{name}:{spell(kind)}" for name, kind in fields)
-            return f"struct<{inner}>" if fields else "string"
+            inner = ",".join(f"{written(name)}:{spell(kind)}" for name, kind in fields if name)
+            return f"struct<{inner}>" if inner else "string"
         case _:
             return "string" if of == UNKNOWN else of
 

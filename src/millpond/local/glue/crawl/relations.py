@@ -27,7 +27,8 @@ def relational(target: Mapping[str, Any], settings: Settings, world: World, foun
         found.relational.append((connection, path))
         described = list(relations(database)) if path.database == database.database else []
     except (AwsError, JdbcError) as error:
-        raise CrawlFailed(f"Connection {connection}: {error.message}") from None
+        known = "" if connection in error.message else f"Connection {connection}: "
+        raise CrawlFailed(f"{known}{error.message}") from None
     except PatternError as error:
         raise CrawlFailed(f"Connection {connection}: {error}") from None
     world.check()
@@ -64,7 +65,7 @@ def _included(
         names = (relation.schema, relation.name) if len(path.levels) == 2 else (relation.name,)
         if not path.fits(names):
             look.skip(".".join(names), "not within the include path (case counts)")
-        elif excluded(path.relative(names)):
+        elif excluded(path.relative(names)) or excluded(relation.name):  # `HR*` below `db/%` means tables, too
             look.skip(".".join(names), "excluded by the target's patterns")
         else:
             wanted.append(relation)

@@ -93,6 +93,7 @@ def _varint(data: bytes) -> int:
 
 def read(path: Path, size: int, limit: int = MEGABYTE) -> Sample:
     """The first `limit` bytes of an object. Raises Unreadable."""
+    compression = "none"
     try:
         with path.open("rb") as file:
             compression = compression_of(file.read(16), path.name)
@@ -101,7 +102,7 @@ def read(path: Path, size: int, limit: int = MEGABYTE) -> Sample:
             data, broken = _fill(stream, limit + 1)
             consumed = count() if compression != "none" else min(size, limit)
     except OSError as error:
-        raise Unreadable(error.strerror or str(error)) from None
+        raise Unreadable(error.strerror or f"broken {compression}: {error}") from None
     except _broken(EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise Unreadable(f"broken {compression}: {error}") from None
     return Sample(data[:limit], len(data) <= limit, compression, size, max(1, min(size, consumed)), broken)
