@@ -1,4 +1,4 @@
-"""Project -> CloudFormation: the template (template.py), its roles (iam.py), the files it needs (assets.py).
+"""Project -> CloudFormation: the template (template.py), its roles (iam.py, flows.py), the files it needs (assets.py).
 
 No network and no AWS calls: the same project gives the same bytes. May import: errors, project, resources, asl.
 """

@@ -1,21 +1,17 @@
-"""The roles of a stack: what a flow, a job, a crawler, a function may do, from what the project declares.
+"""The roles of a stack's workers: what a job, a crawler, a function may do, from what the project declares.
 
-A flow's role is derived from its states (every nested one too): a static name gives that one ARN, a name computed at
-run time the narrowest wildcard of its type in this account. Workers reach the project's own buckets, catalog, secrets
-and logs, nothing else. Sources: "IAM policies for integrated services" (Step Functions), "Actions, resources, and
-condition keys" (Service Authorization Reference).
+Workers reach the project's own buckets, catalog, secrets and logs, nothing else; `flows` has the roles of state
+machines. Source: "Actions, resources, and condition keys" (Service Authorization Reference).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from millpond.asl import Machine, Map, Parallel, State, Task
 from millpond.errors import ProjectError
 from millpond.resources import glue, lambda_, s3, secrets
-from millpond.resources.resource import TOKEN, Resource
+from millpond.resources.resource import Resource
 
 Statement = dict[str, Any]
 HERE = "${AWS::Region}:${AWS::AccountId}"
@@ -154,133 +150,3 @@ def function(declared: lambda_.Function, resources: tuple[Resource, ...]) -> lis
             raise ProjectError(f"{declared.name}: uses={use!r} is not one of {', '.join(sorted(USES))}")
         statements += USES[use](resources)
     return statements
-
-
-# ------------------------------------------------------------------------------------------------------------- flows
-
-
-@dataclass(frozen=True)
-class Calls:
-    """Everything that a flow calls, and what it is called with."""
-
-    resource: str
-    arguments: Mapping[str, Any]
-
-
-def calls(machine: Machine) -> Iterator[Calls]:
-    """The tasks of a machine, of its branches and of its Maps."""
-    for state in machine.states.values():
-        yield from _calls(state)
-
-
-def _calls(state: State) -> Iterator[Calls]:
-    match state:
-        case Task():
-            given = state.arguments if isinstance(state.arguments, dict) else state.parameters
-            yield Calls(state.resource, given if isinstance(given, dict) else {})
-        case Parallel():
-            for branch in state.branches:
-                yield from calls(branch)
-        case Map():
-            yield from calls(state.processor)
-        case _:
-            pass
-
-
-def flow(machine: Machine, resources: tuple[Resource, ...]) -> list[Statement]:
-    """What a state machine's role may do. An integration without a rule here is an error, never a wildcard."""
-    found: dict[str, Statement] = {}
-    for call in calls(machine):
-        for statement in _permissions(call, resources):
-            found[repr(statement)] = statement
-    return [found[key] for key in sorted(found)]
-
-
-def _name(call: Calls, field: str, pattern: str) -> str:
-    """The ARN of what `field` names: exact when it is static, a wildcard when JSONata computes it."""
-    value = call.arguments.get(field) or call.arguments.get(f"{field}.$")
-    static = isinstance(value, str) and "{%" not in value and not value.startswith("$.")
-    return pattern.format(value if static else "*")
-
-
-def _permissions(call: Calls, resources: tuple[Resource, ...]) -> list[Statement]:
-    name = call.resource.split(":states:::", 1)[-1]
-    service, _, action = name.removeprefix("aws-sdk:").partition(":")
-    rule = RULES.get(name) or (SDK.get(service) if name.startswith("aws-sdk:") else None)
-    if name.startswith("arn:") or TOKEN.fullmatch(name):  # a bare function
-        return [allow("lambda:InvokeFunction", name)]
-    if rule is None:
-        raise ProjectError(
-            f"no IAM rule for {call.resource}", help="add one to millpond.stack.iam, or declare the role yourself"
-        )
-    return rule(call, action, resources)
-
-
-Rule = Callable[[Calls, str, tuple[Resource, ...]], list[Statement]]
-
-
-def _glue_job(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    actions = ["glue:StartJobRun"]
-    if action.endswith(".sync"):
-        actions += ["glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"]
-    return [allow(actions, arn("glue", _name(call, "JobName", "job/{}")))]
-
-
-def _query(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    """Athena works with its caller's rights: the catalog, the tables' data and the result location."""
-    where = [arn("athena", _name(call, "WorkGroup", "workgroup/{}")), arn("athena", "datacatalog/*")]
-    actions = ["athena:StartQueryExecution", "athena:GetDataCatalog"]
-    if action.endswith(".sync"):
-        actions += ["athena:GetQueryExecution", "athena:StopQueryExecution"]
-    return [allow(actions, where), *data(resources, write=True)[1:], *catalog(resources, write=False)]
-
-
-def _processing(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    actions = ["sagemaker:CreateProcessingJob", "sagemaker:AddTags", "sagemaker:ListTags"]
-    statements = [pass_role(str(call.arguments["RoleArn"]), "sagemaker")]
-    if action.endswith(".sync"):
-        actions += ["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"]
-        rule = arn("events", "rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule")
-        statements.append(allow(("events:PutTargets", "events:PutRule", "events:DescribeRule"), rule))
-    return [allow(actions, arn("sagemaker", "processing-job/*")), *statements]
-
-
-def _invoke(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    return [allow("lambda:InvokeFunction", arn("lambda", _name(call, "FunctionName", "function:{}")))]
-
-
-def _publish(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    return [allow("sns:Publish", _name(call, "TopicArn", "{}"))]
-
-
-RULES: dict[str, Rule] = {
-    "lambda:invoke": _invoke,
-    "glue:startJobRun": _glue_job,
-    "glue:startJobRun.sync": _glue_job,
-    "athena:startQueryExecution": _query,
-    "athena:startQueryExecution.sync": _query,
-    "sagemaker:createProcessingJob": _processing,
-    "sagemaker:createProcessingJob.sync": _processing,
-    "sns:publish": _publish,
-}
-
-
-def _sdk_glue(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    kind = next((word for word in ("workflow", "trigger") if word in action.lower()), "crawler")
-    return [allow(f"glue:{action[:1].upper()}{action[1:]}", arn("glue", _name(call, "Name", kind + "/{}")))]
-
-
-def _sdk_s3(call: Calls, action: str, resources: tuple[Resource, ...]) -> list[Statement]:
-    verbs = {
-        "getObject": "GetObject",
-        "putObject": "PutObject",
-        "deleteObject": "DeleteObject",
-        "headObject": "GetObject",
-    }
-    if action not in verbs:
-        raise ProjectError(f"no IAM rule for aws-sdk:s3:{action}", help="add one to millpond.stack.iam")
-    bucket = _name(call, "Bucket", "{}")
-    return [allow(f"s3:{verbs[action]}", f"arn:${{AWS::Partition}}:s3:::{bucket}/{_name(call, 'Key', '{}')}")]
-
-
-SDK: dict[str, Rule] = {"glue": _sdk_glue, "s3": _sdk_s3}

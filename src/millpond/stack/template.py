@@ -28,7 +28,7 @@ from millpond.errors import ProjectError
 from millpond.project import Project
 from millpond.resources import Parameter, Resource, athena, glue, lambda_, s3, sagemaker, secrets, sns, states
 from millpond.resources.resource import TOKEN
-from millpond.stack import assets, iam
+from millpond.stack import assets, flows, iam
 
 ASSETS_BUCKET = "AssetsBucket"
 
@@ -367,7 +367,8 @@ def _function(making: _Making, function: lambda_.Function) -> None:
 
 def _flow(making: _Making, flow: states.StateMachine) -> None:
     role = f"{flow.logical_id}Role"
-    making.role(role, "states", iam.flow(flow.definition, making.project.resources))
+    statements = flows.permissions(flow.definition, making.project.resources, name=flow.physical_name)
+    making.role(role, "states", statements)
     text = json.dumps(codec.to_json(flow.definition), indent=1, ensure_ascii=False)
     text = TOKEN.sub(lambda match: making._asset(match), text)
     substitutions: dict[str, Any] = {}
