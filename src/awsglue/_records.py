@@ -1,9 +1,9 @@
 """Python functions over records (Map, Filter), what they raise, and records that bring their own types with them.
 
-A record is a dict. A function that raises makes an error record of it, and the run goes on (AWS docs, "DynamicFrame
-class", errors). Records are typed when something needs a schema: all are looked at once, and a field with values of
-several types is a choice. They are kept on disk meanwhile, so that a function runs once for a record; looking at the
-error records runs it again, with the records that went in.
+A record is a dict (a DynamicRecord: its fields are attributes, too). A function that raises makes an error record of
+it, and the run goes on (AWS docs, "DynamicFrame class", errors). Records are typed when something needs a schema: all
+are looked at once, and a field with values of several types is a choice. They are kept on disk meanwhile, so that a
+function runs once for a record; looking at the error records runs it again, with the records that went in.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
 from awsglue import _choices
+from awsglue.gluetypes import DynamicRecord
 
 Record = dict[str, Any]
 
@@ -31,12 +32,11 @@ def decoder(schema: t.StructType) -> Callable[[Any], Record]:
     """What makes a record of a row."""
     if not _choices.has_choice(schema):
         return _dict
-    return lambda row: _choices.decode(row, schema)
+    return lambda row: DynamicRecord(_choices.decode(row, schema))
 
 
 def _dict(row: Any) -> Record:
-    made: Record = row.asDict(recursive=True)
-    return made
+    return DynamicRecord(row.asDict(recursive=True))
 
 
 def of_frame(frame: DataFrame) -> RDD[Any]:

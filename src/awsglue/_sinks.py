@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
+from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from awsglue import _avro, _s3
@@ -70,6 +71,11 @@ class DataSink:
         return self.glue_context.write_dynamic_frame_from_options(
             dynamic_frame, self.kind, self.options, self.format, self.format_options
         )
+
+    def writeDataFrame(self, data_frame: DataFrame, glue_context: GlueContext, info: str = "") -> DataFrame:
+        """writeFrame of a DataFrame."""
+        self.writeFrame(DynamicFrame.fromDF(data_frame, glue_context, ""), info)
+        return data_frame
 
     def write(self, dynamic_frame_or_dfc: Any, info: str = "") -> Any:
         if isinstance(dynamic_frame_or_dfc, DynamicFrame):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark import SparkContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, SQLContext
 from pyspark.sql import functions as f
 from pyspark.sql.types import StructType
 
@@ -16,42 +17,78 @@ from awsglue import _catalog, _jdbc, _records, _s3
 from awsglue._aws import client, folder
 from awsglue._sinks import DataSink, S3Sink, purge
 from awsglue._table import JDBC, Table
-from awsglue.dataframereader import DataFrameReader, DataFrameWriter
-from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, ResolveOption, write_jdbc
+from awsglue.data_source import DataSource
+from awsglue.dataframereader import DataFrameReader
+from awsglue.dataframewriter import DataFrameWriter
+from awsglue.dynamicframe import (
+    DynamicFrame,
+    DynamicFrameReader,
+    DynamicFrameWriter,
+    ResolveOption,
+    _database,
+    _named,
+    write_jdbc,
+)
 from awsglue.gluetypes import NOTHING
+from awsglue.streaming_data_source import StreamingDataSource
 
 JDBC_TYPES = (*JDBC, "jdbc", "custom.jdbc", "marketplace.jdbc")
 TIMES = ("year", "month", "day", "hour", "minute")
+GOVERNED = "governed tables of Lake Formation are not carried"
 
 
-class GlueContext:
-    """Made from a SparkContext. What it lacks of a SQLContext (`sql`, `read`...) it asks its session."""
+def register(sc: SparkContext) -> None:
+    """AWS's library makes its Java classes known with it. There are none here, so there is nothing to do."""
+
+
+class GlueContext(SQLContext):  # type: ignore[misc]  # pyspark is not where the types are checked
+    """Made from a SparkContext. It is a SQLContext, too: `sql`, `read`, `createDataFrame`..."""
+
+    Spark_SQL_Formats = frozenset({"parquet", "orc"})
+    Unsupported_Compression_Types = frozenset({"lzo"})
 
     def __init__(self, sparkContext: SparkContext, **options: Any) -> None:
-        self._sc = sparkContext
         self.spark_session: SparkSession = SparkSession.builder.getOrCreate()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # a SQLContext says that it is deprecated; AWS's is one
+            super().__init__(sparkContext, self.spark_session)
         self.create_dynamic_frame = DynamicFrameReader(self)
         self.write_dynamic_frame = DynamicFrameWriter(self)
         self.create_data_frame = DataFrameReader(self)
         self.write_data_frame = DataFrameWriter(self)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        found = getattr(self.__dict__.get("spark_session"), name, None)
-        if found is None:
-            raise NotImplementedError(f"GlueContext.{name} is not carried")
-        return found
-
     def get_logger(self) -> Logger:
         """A logger to the job's error log."""
         return Logger()
 
+    def currentTimeMillis(self) -> int:
+        """Now, in milliseconds since 1970."""
+        return int(time.time() * 1000)
+
     def getSource(
-        self, connection_type: str, transformation_ctx: str = "", push_down_predicate: str = "", **options: Any
+        self,
+        connection_type: str,
+        format: str | None = None,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **options: Any,
     ) -> DataSource:
         """A source to set a format on, then to read a frame from."""
-        return DataSource(self, connection_type, transformation_ctx, options)
+        made = DataSource(self, connection_type, transformation_ctx, options, push_down_predicate)
+        return made.setFormat(format) if format else made
+
+    def getStreamingSource(
+        self,
+        connection_type: str,
+        format: str | None = None,
+        transformation_ctx: str = "",
+        push_down_predicate: str = "",
+        **options: Any,
+    ) -> StreamingDataSource:
+        """Streams of Kinesis and Kafka are not carried."""
+        raise NotImplementedError(
+            f"getStreamingSource: streams of {connection_type} are not carried; spark.readStream reads files"
+        )
 
     def getSink(
         self, connection_type: str, format: str | None = None, transformation_ctx: str = "", **options: Any
@@ -73,8 +110,8 @@ class GlueContext:
 
     def create_dynamic_frame_from_catalog(
         self,
-        database: str,
-        table_name: str,
+        database: str | None = None,
+        table_name: str | None = None,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         push_down_predicate: str = "",
@@ -83,7 +120,7 @@ class GlueContext:
         **kwargs: Any,
     ) -> DynamicFrame:
         """A table of the Data Catalog, on S3 or behind a connection. (A signature of AWS's misspells the options.)"""
-        table = Table(database, table_name)
+        table = _table(database, table_name, kwargs)
         options = {**(kwargs.pop("addtional_options", None) or {}), **(additional_options or {}), **kwargs}
         options = table.reading() | options
         if table.connection:
@@ -91,7 +128,7 @@ class GlueContext:
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
         else:
             frame = _catalog.read(self.spark_session, table, push_down_predicate, options, transformation_ctx)
-        return DynamicFrame(frame, self, table_name)
+        return DynamicFrame(frame, self, table.name)
 
     def create_dynamic_frame_from_options(
         self,
@@ -126,8 +163,8 @@ class GlueContext:
 
     def create_data_frame_from_catalog(
         self,
-        database: str,
-        table_name: str,
+        database: str | None = None,
+        table_name: str | None = None,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         push_down_predicate: str = "",
@@ -172,18 +209,22 @@ class GlueContext:
 
     def create_sample_dynamic_frame_from_catalog(
         self,
-        database: str,
-        table_name: str,
-        num: int,
+        database: str | None = None,
+        table_name: str | None = None,
+        num: int | None = None,
+        sample_options: Mapping[str, Any] | None = NOTHING,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         push_down_predicate: str = "",
         additional_options: Mapping[str, Any] | None = NOTHING,
-        sample_options: Mapping[str, Any] | None = NOTHING,
         catalog_id: str | None = None,
+        erieTxId: str = "",
+        asOfTime: str = "",
         **kwargs: Any,
     ) -> DynamicFrame:
         """At most `num` records of a table. `sample_options` (which files AWS would look at) change nothing."""
+        if erieTxId or asOfTime:
+            raise NotImplementedError(f"erieTxId, asOfTime: {GOVERNED}")
         made = self.create_dynamic_frame_from_catalog(
             database,
             table_name,
@@ -194,13 +235,13 @@ class GlueContext:
             catalog_id,
             **kwargs,
         )
-        return made._new(made._df.limit(num), "sample")
+        return _sample(made, num)
 
     def create_sample_dynamic_frame_from_options(
         self,
         connection_type: str,
         connection_options: Mapping[str, Any] | None = NOTHING,
-        num: int = 100,
+        num: int | None = None,
         sample_options: Mapping[str, Any] | None = NOTHING,
         format: str | None = None,
         format_options: Mapping[str, Any] | None = NOTHING,
@@ -218,13 +259,13 @@ class GlueContext:
             push_down_predicate,
             **kwargs,
         )
-        return made._new(made._df.limit(num), "sample")
+        return _sample(made, num)
 
     def get_catalog_schema_as_spark_schema(
-        self, database: str, table_name: str, catalog_id: str | None = None
+        self, database: str | None = None, table_name: str | None = None, catalog_id: str | None = None
     ) -> StructType:
         """The columns and partition keys of a table as Spark has them."""
-        return Table(database, table_name).schema(partitions=True)
+        return _table(database, table_name, {}).schema(partitions=True)
 
     def convert_resolve_option(self, path: str, action: str, target: Any) -> ResolveOption:
         """A ResolveOption for DynamicFrame.toDF."""
@@ -247,7 +288,9 @@ class GlueContext:
         )
         writer.trigger(processingTime=str(options.get("windowSize", "100 seconds"))).start().awaitTermination()
 
-    def getSampleStreamingDynamicFrame(self, frame: DataFrame, options: Mapping[str, Any] = NOTHING, *_: Any) -> Any:
+    def getSampleStreamingDynamicFrame(
+        self, frame: DataFrame, options: Mapping[str, Any] = NOTHING, batch_function: Any = None
+    ) -> Any:
         """AWS's console looks at streams with it."""
         raise NotImplementedError("getSampleStreamingDynamicFrame is not carried: use forEachBatch")
 
@@ -255,15 +298,15 @@ class GlueContext:
 
     def start_transaction(self, read_only: bool) -> str:
         """Governed tables are not carried."""
-        raise NotImplementedError("start_transaction: governed tables of Lake Formation are not carried")
+        raise NotImplementedError(f"start_transaction: {GOVERNED}")
 
     def commit_transaction(self, transaction_id: str, wait_for_commit: bool = True) -> bool:
         """Governed tables are not carried."""
-        raise NotImplementedError("commit_transaction: governed tables of Lake Formation are not carried")
+        raise NotImplementedError(f"commit_transaction: {GOVERNED}")
 
     def cancel_transaction(self, transaction_id: str) -> None:
         """Governed tables are not carried."""
-        raise NotImplementedError("cancel_transaction: governed tables of Lake Formation are not carried")
+        raise NotImplementedError(f"cancel_transaction: {GOVERNED}")
 
     # ---- writing
 
@@ -296,6 +339,7 @@ class GlueContext:
         format: str | None = None,
         format_options: Mapping[str, Any] | None = NOTHING,
         transformation_ctx: str = "",
+        **kwargs: Any,
     ) -> Any:
         """A frame, or each frame of a collection below a prefix of its name."""
         if isinstance(frame_or_dfc, DynamicFrame):
@@ -311,22 +355,23 @@ class GlueContext:
     def write_dynamic_frame_from_catalog(
         self,
         frame: DynamicFrame,
-        database: str,
-        table_name: str,
+        database: str | None = None,
+        table_name: str | None = None,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         additional_options: Mapping[str, Any] | None = NOTHING,
         catalog_id: str | None = None,
+        **kwargs: Any,
     ) -> DynamicFrame:
         """Append to a table that is in the catalog; `enableUpdateCatalog` adds its new partitions."""
-        table, options = Table(database, table_name), dict(additional_options or {})
+        table, options = _table(database, table_name, kwargs), dict(additional_options or {})
         if table.connection:
             found, named = _behind(table)
             return write_jdbc(frame, found, {**options, "dbtable": named})
         sink = S3Sink(self, table.format(), {"path": table.location, **options, "partitionKeys": table.keys})
         sink.setFormat(table.format(), **_writing(table))
         if str(options.get("enableUpdateCatalog", "")).lower() == "true":
-            sink.setCatalogInfo(catalogDatabase=database, catalogTableName=table_name)
+            sink.setCatalogInfo(catalogDatabase=table.database, catalogTableName=table.name)
         else:
             sink.options.pop("enableUpdateCatalog", None)
         return sink.writeFrame(frame)
@@ -368,17 +413,18 @@ class GlueContext:
     def write_data_frame_from_catalog(
         self,
         frame: DataFrame,
-        database: str,
-        table_name: str,
+        database: str | None = None,
+        table_name: str | None = None,
         redshift_tmp_dir: str = "",
         transformation_ctx: str = "",
         additional_options: Mapping[str, Any] | None = NOTHING,
         catalog_id: str | None = None,
+        **kwargs: Any,
     ) -> DataFrame:
         """write_dynamic_frame_from_catalog of a DataFrame."""
-        made = DynamicFrame.fromDF(frame, self, table_name)
+        made = DynamicFrame.fromDF(frame, self, table_name or "")
         self.write_dynamic_frame_from_catalog(
-            made, database, table_name, redshift_tmp_dir, transformation_ctx, additional_options, catalog_id
+            made, database, table_name, redshift_tmp_dir, transformation_ctx, additional_options, catalog_id, **kwargs
         )
         return frame
 
@@ -445,16 +491,28 @@ class GlueContext:
         """There are no storage classes here."""
         raise NotImplementedError("transition_s3_path: there are no storage classes on a local disk")
 
-    def add_ingestion_time_columns(self, dataFrame: DataFrame, timeGranularity: str = "") -> DataFrame:
+    def add_ingestion_time_columns(self, frame: DataFrame, time_granularity: str) -> DataFrame:
         """Columns ingest_year, ingest_month, ... of now (UTC), down to the granularity."""
-        if timeGranularity not in ("day", "hour", "minute"):
-            raise ValueError("timeGranularity must be day, hour or minute")
+        if time_granularity not in ("day", "hour", "minute"):
+            raise ValueError("time_granularity must be day, hour or minute")
         now = time.gmtime()
         parts = dict(zip(TIMES, now[:5], strict=True))
-        for name in TIMES[: TIMES.index(timeGranularity) + 1]:
+        for name in TIMES[: TIMES.index(time_granularity) + 1]:
             text = f"{parts[name]:04d}" if name == "year" else f"{parts[name]:02d}"
-            dataFrame = dataFrame.withColumn(f"ingest_{name}", f.lit(text))
-        return dataFrame
+            frame = frame.withColumn(f"ingest_{name}", f.lit(text))
+        return frame
+
+
+def _table(database: str | None, table_name: str | None, more: dict[str, Any]) -> Table:
+    """A table of the catalog; `name_space`, the older name of `database`, is taken out of `more`."""
+    return Table(_database(database, more), _named(table_name, "table_name"))
+
+
+def _sample(frame: DynamicFrame, num: int | None) -> DynamicFrame:
+    """At most `num` records."""
+    if num is None:
+        raise ValueError("num, the size of the sample, is missing")
+    return frame._new(frame._df.limit(num), "sample")
 
 
 def _behind(table: Table) -> tuple[_jdbc.Database, str]:
@@ -470,29 +528,6 @@ def _writing(table: Table) -> dict[str, Any]:
         return {}
     options = table.options()
     return {"separator": options["sep"], "writeHeader": options["header"] == "true"}
-
-
-class DataSource:
-    """glueContext.getSource"""
-
-    def __init__(self, glue_context: GlueContext, connection_type: str, context: str, options: dict[str, Any]) -> None:
-        self._glue_context, self._kind, self._context, self._options = glue_context, connection_type, context, options
-        self._format: str | None = None
-        self._format_options: dict[str, Any] = {}
-
-    def setFormat(self, format: str, **options: Any) -> DataSource:
-        self._format, self._format_options = format, options
-        return self
-
-    def getFrame(self, **options: Any) -> DynamicFrame:
-        return self._glue_context.create_dynamic_frame_from_options(
-            self._kind, {**self._options, **options}, self._format, self._format_options, self._context
-        )
-
-    def getSampleFrame(self, num: int, **options: Any) -> DynamicFrame:
-        """At most `num` records."""
-        frame = self.getFrame(**options)
-        return frame._new(frame._df.limit(num), "sample")
 
 
 class Logger:

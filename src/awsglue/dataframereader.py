@@ -1,4 +1,4 @@
-"""glueContext.create_data_frame and write_data_frame: what create_ and write_dynamic_frame do, for DataFrames."""
+"""glueContext.create_data_frame: what create_dynamic_frame does, for DataFrames."""
 
 from __future__ import annotations
 
@@ -62,49 +62,4 @@ class DataFrameReader:
             transformation_ctx,
             push_down_predicate,
             **kwargs,
-        )
-
-
-class DataFrameWriter:
-    """glueContext.write_data_frame"""
-
-    def __init__(self, glue_context: GlueContext) -> None:
-        self._glue_context = glue_context
-
-    def from_catalog(
-        self,
-        frame: DataFrame,
-        database: str | None = None,
-        table_name: str | None = None,
-        redshift_tmp_dir: str = "",
-        transformation_ctx: str = "",
-        additional_options: Mapping[str, Any] = NOTHING,
-        catalog_id: str | None = None,
-        **kwargs: Any,
-    ) -> DataFrame:
-        """Write to a table of the Data Catalog."""
-        return self._glue_context.write_data_frame_from_catalog(
-            frame,
-            _database(database, kwargs),
-            _named(table_name, "table_name"),
-            redshift_tmp_dir,
-            transformation_ctx,
-            additional_options,
-            catalog_id,
-            **kwargs,
-        )
-
-    def from_options(
-        self,
-        frame: DataFrame,
-        connection_type: str,
-        connection_options: Mapping[str, Any] = NOTHING,
-        format: str | None = None,
-        format_options: Mapping[str, Any] = NOTHING,
-        transformation_ctx: str = "",
-        **kwargs: Any,
-    ) -> DataFrame:
-        """Write to a connection."""
-        return self._glue_context.write_data_frame_from_options(
-            frame, connection_type, connection_options, format, format_options, transformation_ctx, **kwargs
         )

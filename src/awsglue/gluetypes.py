@@ -106,7 +106,7 @@ class DecimalType(AtomicType):
         return cls(json_value.get("precision", 10), json_value.get("scale", 2), json_value.get("properties", {}))
 
 
-class EnumType(DataType):
+class EnumType(AtomicType):
     """One of a few strings."""
 
     def __init__(self, options: Iterable[str], properties: Mapping[str, Any] = NOTHING) -> None:
@@ -168,6 +168,12 @@ class StructType(DataType):
     def fieldNames(self) -> list[str]:
         return [one.name for one in self.fields]
 
+    def add(self, field: Field) -> None:
+        """One more field. ValueError when there is one of its name."""
+        if self.hasField(field):
+            raise ValueError(f"there is a field {field.name!r} already")
+        self.fields.append(field)
+
     def hasField(self, field: str | Field) -> bool:
         return (field.name if isinstance(field, Field) else field) in self.field_map
 
@@ -186,22 +192,26 @@ class StructType(DataType):
 class EntityType(DataType):
     """A struct under a name."""
 
-    def __init__(self, base_type: DataType, properties: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, entity: str, base_type: DataType, properties: Mapping[str, Any]) -> None:
         super().__init__(properties)
-        self.base_type = base_type
+        self.entity, self.base_type = entity, base_type
 
     def jsonValue(self) -> dict[str, Any]:
-        return {**super().jsonValue(), "baseType": self.base_type.jsonValue()}
+        return {**super().jsonValue(), "entity": self.entity, "baseType": self.base_type.jsonValue()}
 
     @classmethod
     def fromJsonValue(cls, json_value: Mapping[str, Any]) -> EntityType:
-        return cls(deserialize(json_value["baseType"]), json_value.get("properties", {}))
+        base = deserialize(json_value["baseType"])
+        return cls(json_value.get("entity", ""), base, json_value.get("properties", {}))
+
+
+UNKNOWN = UnknownType()
 
 
 class ArrayType(DataType):
-    def __init__(self, elementType: DataType | None = None, properties: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, elementType: DataType = UNKNOWN, properties: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(properties)
-        self.elementType = elementType or UnknownType()
+        self.elementType = elementType
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.elementType}, {self.properties})"
@@ -220,9 +230,9 @@ class SetType(ArrayType): ...
 class MapType(DataType):
     """Strings to values."""
 
-    def __init__(self, valueType: DataType | None = None, properties: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, valueType: DataType = UNKNOWN, properties: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(properties)
-        self.valueType = valueType or UnknownType()
+        self.valueType = valueType
         self.keyType: DataType = StringType()
 
     def __repr__(self) -> str:
@@ -275,6 +285,62 @@ TYPES: dict[str, type[DataType]] = {
         *(SetType, MapType, ChoiceType),
     )
 }
+
+
+def mergeDataTypes(s1: DataType, s2: DataType) -> DataType:
+    """The type of a field that has values of both: theirs where they are the same, else a choice; within structs,
+    arrays and maps it goes on inside. What is unknown or null takes the other's type."""
+    if s1 == s2 or isinstance(s2, UnknownType | NullType):
+        return s1
+    if isinstance(s1, UnknownType | NullType):
+        return s2
+    if isinstance(s1, ChoiceType) or isinstance(s2, ChoiceType):
+        return _merged_choice(s1, s2)
+    if isinstance(s1, StructType) and isinstance(s2, StructType):
+        return _merged_struct(s1, s2)
+    if isinstance(s1, ArrayType) and type(s1) is type(s2):
+        return type(s1)(mergeDataTypes(s1.elementType, s2.elementType), s1.properties)
+    if isinstance(s1, MapType) and isinstance(s2, MapType):
+        return MapType(mergeDataTypes(s1.valueType, s2.valueType), s1.properties)
+    if isinstance(s1, DecimalType) and isinstance(s2, DecimalType):
+        scale = max(s1.scale, s2.scale)
+        return DecimalType(max(s1.precision - s1.scale, s2.precision - s2.scale) + scale, scale, s1.properties)
+    return s1 if s1.typeName() == s2.typeName() else ChoiceType([s1, s2])  # the same but for properties
+
+
+def _merged_choice(s1: DataType, s2: DataType) -> ChoiceType:
+    made = ChoiceType()
+    for side in (s1, s2):
+        for one in side.choices.values() if isinstance(side, ChoiceType) else [side]:
+            known = made.choices.get(one.typeName())
+            made.choices[one.typeName()] = mergeDataTypes(known, one) if known and known != one else one
+    return made
+
+
+def _merged_struct(s1: StructType, s2: StructType) -> StructType:
+    """The fields of the first in its order, then what the second has more."""
+    made = StructType(properties=s1.properties)
+    for one in s1:
+        other = s2.field_map.get(one.name)
+        kind = one.dataType if other is None else mergeDataTypes(one.dataType, other.dataType)
+        made.add(Field(one.name, kind, one.properties))
+    for two in s2:
+        if not made.hasField(two):
+            made.add(two)
+    return made
+
+
+class DynamicRecord(dict[str, Any]):
+    """A record as functions of Map and Filter get it: a dict whose fields are attributes, too."""
+
+    def __getattr__(self, attr: str) -> Any:
+        try:
+            return self[attr]
+        except KeyError:
+            raise AttributeError(f"the record has no field {attr!r}; it has {', '.join(map(str, self))}") from None
+
+    def __setattr__(self, attr: str, value: Any) -> None:
+        self[attr] = value
 
 
 def deserialize(json_value: Mapping[str, Any] | str) -> DataType:

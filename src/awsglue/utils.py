@@ -1,10 +1,11 @@
-"""getResolvedOptions: a job's arguments from sys.argv."""
+"""getResolvedOptions: a job's arguments from sys.argv; and what else AWS's module of this name exports."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from awsglue.job import Job
@@ -23,8 +24,8 @@ class GlueArgumentError(Exception):
 class GlueArgumentParser(argparse.ArgumentParser):
     """A parser that raises GlueArgumentError where argparse would end the process."""
 
-    def error(self, message: str) -> NoReturn:
-        raise GlueArgumentError(message)
+    def error(self, msg: str) -> NoReturn:  # type: ignore[override]  # AWS's name of it
+        raise GlueArgumentError(msg)
 
 
 def getResolvedOptions(args: Sequence[str], options: Sequence[str], allow_abbrev: bool | None = None) -> dict[str, Any]:
@@ -50,6 +51,35 @@ def getResolvedOptions(args: Sequence[str], options: Sequence[str], allow_abbrev
     found = vars(known)
     found["TempDir"] = found["RedshiftTempDir"] = found["RedshiftTempDir"] or found["TempDir"]
     return found
+
+
+def makeOptions(sc: Any, py_obj: Any) -> NoReturn:
+    """AWS's library makes an object of its Java part of a dict."""
+    raise NotImplementedError("makeOptions: this library has no Java part; every method takes a dict as it is")
+
+
+def callsite() -> str:
+    """Where the script called this library: the nearest file and line outside of it, as error records name it."""
+    inside = os.path.dirname(__file__)
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def iteritems(d: Mapping[Any, Any], **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+    """Keys and values, as Python 2 had it."""
+    return iter(d.items(**kwargs))
+
+
+def iterkeys(d: Mapping[Any, Any], **kwargs: Any) -> Iterator[Any]:
+    """Keys, as Python 2 had it."""
+    return iter(d.keys(**kwargs))
+
+
+def itervalues(d: Mapping[Any, Any], **kwargs: Any) -> Iterator[Any]:
+    """Values, as Python 2 had it."""
+    return iter(d.values(**kwargs))
 
 
 def _joined(args: list[str]) -> list[str]:

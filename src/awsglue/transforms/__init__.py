@@ -3,6 +3,8 @@
 The trained ones (awsglueml) are here too: they raise NotImplementedError.
 """
 
+from typing import Any
+
 from awsglue.transforms.apply_mapping import ApplyMapping
 from awsglue.transforms.coalesce import Coalesce
 from awsglue.transforms.collection_transforms import FlatMap, MapToCollection, SelectFromCollection
@@ -57,3 +59,47 @@ __all__ = [
     "Union",
     "UnnestFrame",
 ]
+
+ALL_TRANSFORMS: set[type[GlueTransform]] = {
+    ApplyMapping,
+    Coalesce,
+    DropFields,
+    DropNullFields,
+    ErrorsAsDynamicFrame,
+    Filter,
+    FlatMap,
+    Join,
+    Map,
+    MapToCollection,
+    Relationalize,
+    RenameField,
+    Repartition,
+    ResolveChoice,
+    SelectFields,
+    SelectFromCollection,
+    SimplifyDDBJson,
+    Spigot,
+    SplitFields,
+    SplitRows,
+    Unbox,
+    Union,
+    UnnestFrame,
+}
+
+
+def get_transforms() -> set[type[GlueTransform]]:
+    """All transforms but the trained ones."""
+    return ALL_TRANSFORMS
+
+
+def get_transform(name: str) -> type[GlueTransform]:
+    """The transform of a name, however it is capitalised. KeyError when there is none."""
+    for one in ALL_TRANSFORMS:
+        if one.name().lower() == name.lower():
+            return one
+    raise KeyError(f"no transform {name!r}; there are {', '.join(sorted(one.name() for one in ALL_TRANSFORMS))}")
+
+
+def describe_transform(name: str) -> dict[str, Any]:
+    """What the transform of a name takes and gives. KeyError when there is none."""
+    return get_transform(name).describe()

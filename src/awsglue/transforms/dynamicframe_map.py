@@ -16,9 +16,10 @@ class Map(GlueTransform):
         self,
         frame: DynamicFrame,
         f: Callable[[dict[str, Any]], Any],
+        preservesPartitioning: bool = False,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrame:
-        return frame.map(f, False, transformation_ctx, info, stageThreshold, totalThreshold)
+        return frame.map(f, preservesPartitioning, transformation_ctx, info, stageThreshold, totalThreshold)

@@ -81,15 +81,15 @@ class SplitRows(GlueTransform):
         self,
         frame: DynamicFrame,
         comparison_dict: Mapping[str, Mapping[str, Any]],
-        name1: str | None = None,
-        name2: str | None = None,
+        name1: str = "frame1",
+        name2: str = "frame2",
         transformation_ctx: str = "",
-        info: str = "",
+        info: str | None = None,
         stageThreshold: int = 0,
         totalThreshold: int = 0,
     ) -> DynamicFrameCollection:
-        one, two = name1 or f"{frame.name}1", name2 or f"{frame.name}2"
-        return frame.split_rows(comparison_dict, one, two, transformation_ctx, info, stageThreshold, totalThreshold)
+        limits = (stageThreshold, totalThreshold)
+        return frame.split_rows(comparison_dict, name1, name2, transformation_ctx, info or "", *limits)
 
 
 class Join(GlueTransform):

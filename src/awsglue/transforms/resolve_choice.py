@@ -16,12 +16,12 @@ class ResolveChoice(GlueTransform):
         frame: DynamicFrame,
         specs: Sequence[Sequence[str]] | None = None,
         choice: str = "",
+        database: str | None = None,
+        table_name: str | None = None,
         transformation_ctx: str = "",
         info: str = "",
         stageThreshold: int = 0,
         totalThreshold: int = 0,
-        database: str | None = None,
-        table_name: str | None = None,
         catalog_id: str | None = None,
     ) -> DynamicFrame:
         return frame.resolveChoice(

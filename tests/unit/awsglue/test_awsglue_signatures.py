@@ -19,52 +19,74 @@ THRESHOLDS = "transformation_ctx='', info='', stageThreshold=0, totalThreshold=0
 
 
 def facts() -> Iterator[tuple[str, str, str, str]]:
-    """Module, name, parameters ("" for a name alone), and the difference that is explained."""
+    """Module, name, parameters ("" for a name alone), and the difference that is explained ("absent" for one that is
+    not here)."""
     lines = [line for line in FACTS.read_text().splitlines() if line.strip() and not line.startswith("#")]
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("!"):
             continue
         module, _, signature = line.partition(" ")
         name, _, parameters = signature.partition("(")
-        ours, _, why = after.removeprefix("! ours:").partition(" -- ") if after.startswith("!") else ("", "", "")
+        ours, _, why = after[1:].strip().removeprefix("ours:").partition(" -- ") if after.startswith("!") else [""] * 3
         assert bool(ours) == bool(why), f"the difference of {signature} is not explained"
         yield module, name, parameters.removesuffix(")").replace("THRESHOLDS", THRESHOLDS), ours.strip()
 
 
 @functools.cache
-def names_of(module: str) -> dict[str, ast.stmt]:
-    """What a module defines, or takes from another of ours."""
+def statements(module: str) -> list[ast.stmt]:
+    """A module's top; what only type checkers import (and the module gives lazily) is part of it."""
     file = ROOT / "src" / Path(*module.split("."))
     path = file.with_suffix(".py") if file.with_suffix(".py").is_file() else file / "__init__.py"
-    found: dict[str, ast.stmt] = {}
-    for one in ast.parse(path.read_text()).body:
-        if isinstance(one, ast.ClassDef | ast.FunctionDef):
-            found[one.name] = one
-        elif isinstance(one, ast.ImportFrom) and (one.module or "").startswith("awsglue"):
-            there = names_of(one.module or "")
-            found |= {alias.name: there[alias.name] for alias in one.names if alias.name in there}
-    return found
+    body = ast.parse(path.read_text()).body if path.is_file() else []
+    return [inner for one in body for inner in (one.body if isinstance(one, ast.If) else [one])]
 
 
-def method(module: str, owner: ast.ClassDef, name: str) -> ast.FunctionDef | None:
-    """A class's method, or the nearest base's."""
+def found(module: str, name: str) -> tuple[str, ast.stmt | None]:
+    """What a name is in a module, and which module defines it: this one, or another of ours that it is taken from."""
+    for one in statements(module):
+        if name in defined(one):
+            return module, one
+        if isinstance(one, ast.ImportFrom) and (one.module or "").startswith("awsglue"):
+            for alias in one.names:
+                if (alias.asname or alias.name) == name:
+                    return found(one.module or "", alias.name)
+    return module, None
+
+
+def defined(statement: ast.stmt) -> list[str]:
+    """The names that a statement gives a value, those of `self` among them."""
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+        return [statement.name]
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return []
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return [ast.unparse(each).removeprefix("self.") for one in targets for each in getattr(one, "elts", [one])]
+
+
+def member_of(module: str, owner: ast.ClassDef, name: str) -> ast.stmt | None:
+    """What a class, or its nearest base, has under a name: a method, or an attribute's assignment."""
     for one in owner.body:
-        if isinstance(one, ast.FunctionDef) and one.name == name:
-            return one
+        inner = [one, *(ast.walk(one) if isinstance(one, ast.FunctionDef) and one.name == "__init__" else [])]
+        for each in inner:
+            if isinstance(each, ast.stmt) and name in defined(each):
+                return each
     for base in owner.bases:
-        known = names_of(module).get(ast.unparse(base))
-        if isinstance(known, ast.ClassDef) and (found := method(module, known, name)):
-            return found
+        there, known = found(module, ast.unparse(base))
+        if isinstance(known, ast.ClassDef) and (inherited := member_of(there, known, name)):
+            return inherited
     return None
 
 
+DEFAULTS = {"NOTHING": "{}", "UNKNOWN": "UnknownType()"}  # what is never changed may be one object
+
+
 def parameters_of(function: ast.FunctionDef) -> list[str]:
-    """`name=default` of each parameter but self; an unchangeable empty mapping is `{}`."""
+    """`name=default` of each parameter but self."""
     given = function.args
     names = [one.arg for one in given.args]
     defaults = [None] * (len(names) - len(given.defaults)) + [ast.unparse(one) for one in given.defaults]
     made = [
-        name if default is None else f"{name}={'{}' if default == 'NOTHING' else default}"
+        name if default is None else f"{name}={DEFAULTS.get(default, default)}"
         for name, default in zip(names, defaults, strict=True)
     ]
     made = made[1:] if names[:1] in (["self"], ["cls"]) else made
@@ -76,10 +98,13 @@ def parameters_of(function: ast.FunctionDef) -> list[str]:
 
 
 def expected(parameters: str, difference: str) -> list[str]:
-    """AWS's parameters with the explained difference: `name=default` in the place of AWS's, or `+more` behind it."""
+    """AWS's parameters with the explained difference: `name=default` in the place of AWS's, `+more` behind it, or
+    several in the place of all."""
     wanted = [one for one in re.split(r",\s*", parameters) if one]
     if difference.startswith("+"):
         return [*wanted, *re.split(r",\s*", difference[1:])]
+    if "," in difference or len(wanted) == 1:
+        return re.split(r",\s*", difference) if difference else wanted
     if difference:
         name = difference.partition("=")[0]
         return [difference if one.partition("=")[0] == name else one for one in wanted]
@@ -88,14 +113,17 @@ def expected(parameters: str, difference: str) -> list[str]:
 
 @pytest.mark.parametrize(("module", "name", "parameters", "difference"), list(facts()), ids=lambda one: str(one)[:60])
 def test_the_signature_is_awss(module: str, name: str, parameters: str, difference: str) -> None:
-    owner, _, member = name.partition(".")
-    there = names_of(module).get(owner)
+    owner, _, member = name.removesuffix(" attribute").partition(".")
+    where, there = found(module, owner)
+    if difference == "absent":
+        assert there is None, f"{module} has {owner}: take its explanation away"
+        return
     assert there is not None, f"{module} has no {owner}"
     if member:
         assert isinstance(there, ast.ClassDef)
-        there = method(module, there, member)
+        there = member_of(where, there, member)
         assert there is not None, f"{module}.{owner} has no {member}"
-    if isinstance(there, ast.FunctionDef):
+    if isinstance(there, ast.FunctionDef) and not name.endswith(" attribute"):  # a property is an attribute
         assert parameters_of(there) == expected(parameters, difference)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from awsglue.utils import GlueArgumentError, getResolvedOptions
+from awsglue.utils import GlueArgumentError, callsite, getResolvedOptions, makeOptions
 
 ARGV = ["job.py", "--JOB_NAME", "join", "--day", "2024-05-01", "--table", "orders", "--other", "x"]
 
@@ -75,3 +75,12 @@ def test_what_glue_passes_is_there_when_passed() -> None:
 
 def test_the_last_one_counts() -> None:
     assert getResolvedOptions(["job.py", "--x", "1", "--x", "2"], ["x"])["x"] == "2"
+
+
+def test_the_place_of_a_call_is_the_scripts() -> None:
+    assert callsite().rpartition(":")[0] == __file__
+
+
+def test_options_stay_dicts() -> None:
+    with pytest.raises(NotImplementedError, match="takes a dict as it is"):
+        makeOptions(None, {})
