@@ -27,6 +27,7 @@ Test = Callable[[Sequence[str]], Truth]
 
 DEEPEST = 60
 MOST_BOUND = 500  # values of an IN that are given to SQLite
+MOST_WILD = 2  # `%` of a LIKE that is given to SQLite, which tries each place for each of them
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -255,7 +256,8 @@ class _Parser:
         if self.word("IS"):
             negated, value = self.word("NOT"), _value(position, kind)
             self.expect("NULL")
-            return Clause(lambda values: (value(values) is None) != negated)
+            sql, bounds = _null(position, kind, negated)
+            return Clause(lambda values: (value(values) is None) != negated, sql, bounds)
         negated = self.word("NOT")
         clause = self.range(position, kind)
         if clause is None:
@@ -372,7 +374,7 @@ def _compared(position: int, kind: Kind, sign: str, other: Any) -> Clause:
         # The text with its quotes is somewhere in the key: a third of the cost of taking the key apart.
         quoted = json.dumps(bound, ensure_ascii=False)
         return Clause(test, "instr(key, ?)", (quoted,), {position: bound}, negated)
-    if sign in ("<>", "!="):
+    if sign in ("<>", "!=") and kind.loose:
         return Clause(test, negated=negated)
     loosely = sign + "=" if kind.loose and sign in ("<", ">") else sign
     return Clause(test, f"{kind.sql.format(position)} {loosely} ?", (bound,), negated=negated)
@@ -389,6 +391,14 @@ def _among(position: int, kind: Kind, wanted: Sequence[Any]) -> Clause:
     return Clause(test, f"{kind.sql.format(position)} IN ({', '.join('?' * len(bounds))})", bounds)
 
 
+def _null(position: int, kind: Kind, negated: bool) -> tuple[str, tuple[Any, ...]]:
+    """What SQLite can tell of IS [NOT] NULL: a text is null or it is there; a number may be what is none."""
+    if kind is TEXT or negated:
+        sign = "<>" if negated else "="
+        return f"coalesce({TEXT.sql.format(position)}, ?) {sign} ?", (NULL_VALUE, NULL_VALUE)
+    return "", ()
+
+
 def _alike(position: int, pattern: str) -> Clause:
     parts = _like(pattern)
 
@@ -396,6 +406,8 @@ def _alike(position: int, pattern: str) -> Clause:
         return None if _absent(values, position) else _is_like(values[position], parts)
 
     start = re.split("[%_]", pattern)[0]
+    if not start and pattern.count("%") <= MOST_WILD and "\0" not in pattern:
+        return Clause(test, f"{TEXT.sql.format(position)} LIKE ?", (pattern,))  # in any case: more than what passes
     if not start:
         return Clause(test)
     return Clause(test, f"substr({TEXT.sql.format(position)}, 1, {len(start)}) = ?", (start,))
