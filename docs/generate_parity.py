@@ -91,10 +91,9 @@ Glue jobs: Glue 4.0 and 5.0 jobs run on Spark 3.5.6, too; a job without GlueVers
 is 6.0 by now. A worker type of more than one DPU gives a driver more cores and memory, at most what the machine has;
 the number of workers gives nothing. Python shell jobs run on Python 3.11. Versions, worker counts and MaxCapacity that
 AWS refuses by quota or age are accepted, older versions with a warning. MaxConcurrentRuns and queuing are per job;
-there are no account quotas. NotifyDelayAfter writes a line to the error log instead of an event. Security
-configurations, metrics, job insights and log conversion patterns change nothing; Iceberg, Delta and Hudi need
-`--extra-jars`. The event log for the Spark UI is put to S3 when the run is over. Glue 5 has the traceback of a script
-in the error group and all of stderr in the output group; here all of stderr is in both.
+there are no account quotas. Security configurations, metrics, job insights and log conversion patterns change nothing;
+Iceberg, Delta and Hudi need `--extra-jars`. The event log for the Spark UI is put to S3 when the run is over. Glue 5
+has the traceback of a script in the error group and all of stderr in the output group; here all of stderr is in both.
 
 Interactive sessions: as many at once as the machine has drivers. DeleteSession stops a session that runs. One that no
 endpoint has asked for in ten minutes ends. Numbers of statements begin at 0.
@@ -110,6 +109,13 @@ with a key and no policy is evaluated. A partition index is ACTIVE at once and m
 ranges are told before broken enumerations and patterns. Where AWS documents no words, ours are used. In the schema
 registry a version is AVAILABLE or FAILURE at once, Protobuf versions are compared under NONE only, and JSON Schemas as
 far as their keywords can be; how AWS compares those is not published.
+
+Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
+
+EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows and one
+event bus more; other targets are moto's. Of a RetryPolicy nothing is read: three attempts. Rules with a schedule are
+kept and do nothing. Services that send events of themselves: Glue (jobs, crawlers, operations on databases, tables and
+partitions) and Step Functions (states of standard executions but for children of Map Runs).
 
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by

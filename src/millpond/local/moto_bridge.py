@@ -5,8 +5,8 @@ journal (moto_journal.py). Four traps are closed here: a chunked body reaches it
 names with underscores and the raw path survive, and the account is ours whatever a header says. Its control routes, its
 CORS and its HTML error pages never reach a client.
 
-EventBridge rules that point at Glue workflows are ours (glue_targets.py). Services of moto that would only pretend to
-do work (a batch job that "succeeds" on a timer) are refused by name.
+What EventBridge's rules deliver, and to whom, is ours (events/). Services of moto that would only pretend to do work (a
+batch job that "succeeds" on a timer) are refused by name.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import threading
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from millpond.local import glue_targets, models, moto_journal
-from millpond.local.glue_targets import GlueTargets
+from millpond.local import events, models, moto_journal
 from millpond.local.guard import Guard
 from millpond.local.moto_journal import Journal
 from millpond.local.protocol import Reply, Request, operation_of
@@ -68,7 +67,7 @@ KEY_OPERATIONS = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetSessi
 class MotoBridge:
     """See the module's docstring."""
 
-    schema = moto_journal.SCHEMA + glue_targets.SCHEMA
+    schema = moto_journal.SCHEMA + events.SCHEMA
 
     def __init__(self, endpoint: Endpoint, guard: Guard) -> None:
         self._endpoint, self._guard = endpoint, guard
@@ -76,7 +75,7 @@ class MotoBridge:
         self._changing = threading.Lock()
         self._application: Any = None
         self._journal = Journal(endpoint.store)
-        self._workflows = GlueTargets(endpoint)
+        self.rules = events.Rules(endpoint, lambda name, params: self._events(name, params, endpoint.region))
 
     def answer(self, service: str, request: Request, *, region: str, request_id: str, operation: str = "") -> Reply:
         """moto's answer to a request. Raises AwsError when moto has no such service or operation, or failed."""
@@ -87,9 +86,7 @@ class MotoBridge:
             raise unsupported(service, operation, "The library behind it would only pretend to do the work.")
         self._load()
         if service == "events":
-            reply = self._workflows.answer(operation, request, lambda name, params: self._events(name, params, region))
-            if reply is not None:
-                return reply
+            return self._of_events(operation, request, region)
         reply = self._ask(service, request, region, operation)
         if operation in KEY_OPERATIONS | {"DeleteAccessKey"} and reply.status < 300:
             self._note_keys(operation, request, reply)
@@ -100,8 +97,17 @@ class MotoBridge:
             return self._call(service, request, region, operation)
         return self._change(service, request, region, operation)
 
+    def _of_events(self, operation: str, request: Request, region: str) -> Reply:
+        reply = self.rules.answer(operation, request, lambda name, params: self._events(name, params, region))
+        if reply is None:
+            reply = self._ask("events", request, region, operation)
+        if self._journal.concerns("events", operation):
+            self.rules.changed()
+        return reply
+
     def _events(self, operation: str, params: Any, region: str) -> Reply:
         """An operation of moto's EventBridge, with parameters of ours."""
+        self._load()
         headers = {"x-amz-target": f"AWSEvents.{operation}", "content-type": "application/x-amz-json-1.1"}
         request = Request("POST", "/", "", headers, json.dumps(params).encode(), list(headers.items()))
         return self._ask("events", request, region, operation)

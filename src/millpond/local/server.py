@@ -212,9 +212,11 @@ class Router:
                 log.exception("%s cannot start", name)
                 check = f"{name} cannot read what it kept: {type(error).__name__}: {error}"
                 raise endpoint.store.damaged(check) from error
+        self.moto.rules.start()
 
     def close(self) -> None:
         """Stop the rooms, callers before the called; one that fails does not keep the others from stopping."""
+        self.moto.rules.stop()
         for name, room in reversed(self.endpoint.services.items()):
             try:
                 room.stop()

@@ -19,7 +19,7 @@ serialising; a service never sees a request. Only S3 reads and writes streams an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,18 @@ class Call:
 
 
 Operation = Callable[[dict[str, Any], Call], dict[str, Any] | None]
+Told = tuple[Sequence[str], Mapping[str, Any]] | None
+"""An event's `resources` and `detail`; None: there is nothing to tell after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a service says to EventBridge's default bus. `tell` is asked later, on the thread that delivers."""
+
+    source: str
+    detail_type: str
+    tell: Callable[[], Told]
+    at: float  # seconds since the epoch
 
 
 @dataclass(slots=True)
@@ -96,6 +108,7 @@ class Endpoint:
     connect: Callable[[str], Any] | None = None  # set by loopback.py
     mint: Callable[[str], tuple[str, str]] | None = None  # set by server.py, see `key`
     mock_config: Path | None = None  # Step Functions Local's mock configuration file (states/mocks.py)
+    announcer: Callable[[Announcement], None] | None = None  # set by events/ while a rule has a target
 
     @property
     def url(self) -> str:
@@ -121,6 +134,11 @@ class Endpoint:
     def key(self, name: str) -> tuple[str, str]:
         """The access key id and secret of a caller of its own, e.g. `key("lambda/check")`: its calls carry its name."""
         return self.mint(name) if self.mint else (self.access_key, self.secret_key)
+
+    def announce(self, source: str, detail_type: str, tell: Callable[[], Told]) -> None:
+        """Send an event to EventBridge's default bus, where a rule may wait for it; nearly free where none is."""
+        if self.announcer is not None:
+            self.announcer(Announcement(source, detail_type, tell, self.clock.now()))
 
     def arn(self, service: str, resource: str) -> str:
         """`arn("glue", "job/join")` -> `arn:aws:glue:us-east-1:000000000000:job/join`."""

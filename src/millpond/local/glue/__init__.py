@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from millpond.local import models
 from millpond.local.constraints import checked
+from millpond.local.glue.announcements import announced
 from millpond.local.service import AwsError, Call, Endpoint, Operation
 
 
@@ -60,6 +61,7 @@ class Glue:
     moto: frozenset[str] = frozenset()
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self.parts: dict[str, Part] = {
             module: getattr(importlib.import_module(f"{__name__}.{module}"), cls)(endpoint)
             for module, cls in PARTS
@@ -79,7 +81,10 @@ class Glue:
             if twice := merged.keys() & carried.keys():
                 raise RuntimeError(f"two parts of Glue carry {sorted(twice)}")
             merged |= carried
-        return {name: checked("glue", name, _as_modelled(name, _paged(name, run))) for name, run in merged.items()}
+        return {
+            name: checked("glue", name, announced(self.endpoint, name, _as_modelled(name, _paged(name, run))))
+            for name, run in merged.items()
+        }
 
     def start(self) -> None:
         for part in self.parts.values():

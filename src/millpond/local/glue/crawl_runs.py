@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from millpond.local.glue.announcements import crawl_ended, crawl_started
 from millpond.local.glue.catalog import Catalog
 from millpond.local.glue.classifiers import Classifiers
 from millpond.local.glue.connections import Connections
@@ -100,8 +101,9 @@ class CrawlRuns:
                 raise AwsError("CrawlerRunningException", f"Crawler with name {name} has already started")
             db.execute(
                 "INSERT INTO glue_crawls (id, crawler, state, started) VALUES (?, ?, 'RUNNING', ?)",
-                (crawl, name, self.endpoint.clock.now()),
+                (crawl, name, now := self.endpoint.clock.now()),
             )
+        crawl_started(self.endpoint, name, now)
         self._launch(name, crawl)
         return crawl
 
@@ -316,23 +318,39 @@ class CrawlRuns:
             lines("ERROR", error)
         lines("BENCHMARK", "Crawler has finished running and is in state READY")
         row = self.endpoint.store.one("SELECT started FROM glue_crawls WHERE id = ?", (crawl,))
+        started: float = row["started"] if row else self.endpoint.clock.now()
         last = {
             "Status": LAST_STATUS[state],
             **({"ErrorMessage": error[:2048]} if error else {}),
             "LogGroup": LOG_GROUP,
             "LogStream": name,
             "MessagePrefix": crawl,
-            "StartTime": row["started"] if row else self.endpoint.clock.now(),
+            "StartTime": started,
         }
         with self.endpoint.store.write() as db:
             db.execute(
                 "UPDATE glue_crawls SET state = ?, ended = ?, error = ? WHERE id = ?",
-                (state, self.endpoint.clock.now(), error[:2048], crawl),
+                (state, now := self.endpoint.clock.now(), error[:2048], crawl),
             )
             db.execute(
                 "UPDATE glue_crawlers SET state = 'READY', last_crawl = ? WHERE name = ? AND crawl = ?",
                 (encode(last), name, crawl),
             )
+        counts = _counts(self._tally(crawl))
+        crawl_ended(self.endpoint, name, state, error[:2048], (started, now), counts)
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    """What was written, as the event of a crawl counts it."""
+    parts = tally.partitions
+    return {
+        "tablesCreated": tally.count("ADD"),
+        "tablesUpdated": tally.count("UPDATE", "DEPRECATE"),
+        "tablesDeleted": tally.count("DELETE"),
+        "partitionsCreated": parts["ADD"],
+        "partitionsUpdated": parts["UPDATE"] + parts["DEPRECATE"],
+        "partitionsDeleted": parts["DELETE"],
+    }
 
 
 class _Log:

@@ -8,8 +8,10 @@ watching; a folder that no host has claimed, which it launches; else the run was
 
 One thread watches hosts, logs and outcomes; launching (fetching scripts, installing a runtime) is done by a few others.
 
-Limits: runs beyond the machine's number of drivers wait in STARTING; `Timeout` counts from the script's start; where
-AWS sends an event after NotifyDelayAfter, a line is written to the error log.
+A run that is over, or takes longer than its NotifyDelayAfter, is told to EventBridge (announcements.py); the latter
+also to the error log.
+
+Limits: runs beyond the machine's number of drivers wait in STARTING; `Timeout` counts from the script's start.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from typing import Any, Protocol
 from millpond import runtime
 from millpond.errors import MillpondError
 from millpond.local.glue import job_files
+from millpond.local.glue.announcements import job_ended, job_is_late
 from millpond.local.glue.drivers import Drivers, Event, Shape, held
 from millpond.local.glue.job_arguments import DEFAULT_VERSION, Plan, plan, run_capacity
 from millpond.local.glue.job_logs import RunLog
@@ -67,6 +70,8 @@ class Active:
     runtime: Runtime | None = None
     events: str = ""  # where Spark's event log goes
     notify: float = 0.0  # the moment of NotifyDelayAfter; 0: none
+    delay: float = 0.0  # NotifyDelayAfter, in minutes
+    late: set[str] = field(default_factory=set)  # the states in which the run was told to be late
     ours: bool = True  # False: its host was started by an endpoint that is gone
     process: dict[str, Any] = field(default_factory=dict)
     owner: Owner | None = None
@@ -214,7 +219,7 @@ class Runs:
         active = Active(run["id"], RunLog(self.endpoint, folder, planned.logs(run["id"])), folder)
         active.events = planned.events
         if planned.notify:
-            active.notify = self.endpoint.clock.now() + planned.notify * MINUTE
+            active.notify, active.delay = self.endpoint.clock.now() + planned.notify * MINUTE, planned.notify
         self.enter(active, lambda: self._prepare(active, dict(run), planned))
 
     def _prepare(self, active: Active, run: dict[str, Any], planned: Plan) -> None:
@@ -345,10 +350,17 @@ class Runs:
                     time.sleep(0.5)
 
     def _notify(self, active: Active) -> None:
-        """NotifyDelayAfter: once, when the run is not over by then."""
-        if active.notify and self.endpoint.clock.now() >= active.notify:
-            active.notify = 0.0
+        """NotifyDelayAfter: once for each state in which the run is not over by then (AWS docs, "Automating AWS Glue
+        with EventBridge"); in the log once."""
+        if not active.notify or self.endpoint.clock.now() < active.notify:
+            return
+        if not active.late:
             active.log.note("warning: the job run takes longer than its NotifyDelayAfter.")
+        row = self.endpoint.store.one("SELECT job, state, created FROM glue_job_runs WHERE id = ?", (active.id,))
+        if row is None or row["state"] in active.late | OVER:
+            return
+        active.late.add(row["state"])
+        job_is_late(self.endpoint, row["job"], active.id, row["state"], active.delay, row["created"])
 
     def _heard(self, event: Event) -> None:
         """Hear an event; while the store cannot be written, look at the run's folder again and again instead."""
@@ -470,6 +482,7 @@ class Runs:
                 (*values, outcome.get("started", row["started"]), ended, now, active.id),
             )
             retry = self._next_attempt(db, row) if outcome["state"] == "FAILED" else None
+        job_ended(self.endpoint, row["job"], active.id, outcome["state"], outcome.get("error", ""))
         if active.events:
             self._put_events(active)
         job_files.clean(active.folder)
@@ -495,11 +508,13 @@ class Runs:
         """Stop a run that is not over; its processes are gone within seconds."""
         now = self.endpoint.clock.now()
         with self.endpoint.store.write() as db:
-            db.execute(
+            waited = db.execute(
                 "UPDATE glue_job_runs SET state = 'STOPPED', completed = ?, modified = ?"
-                " WHERE id = ? AND state = 'WAITING'",
+                " WHERE id = ? AND state = 'WAITING' RETURNING job",
                 (now, now, run_id),
-            )
+            ).fetchone()
+        if waited:
+            job_ended(self.endpoint, waited["job"], run_id, "STOPPED", "")
         self._update(run_id, "STOPPING", "STARTING")
         self._update(run_id, "STOPPING", "RUNNING")
         self.end(run_id)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from millpond.local.constraints import checked
 from millpond.local.service import Operation
-from millpond.local.states import arns, integrations
+from millpond.local.states import announcements, arns, integrations
 from millpond.local.states.callbacks import Callbacks
 from millpond.local.states.executions import Executions
 from millpond.local.states.journal import Journal
@@ -175,6 +175,8 @@ class States:
     def _ended(self, execution: str, ended: Ended) -> None:
         self.mocks.ended(execution)
         self.executions.ended(execution, ended)
+        if self.endpoint.announcer is not None:
+            announcements.ended(self.endpoint, self.executions, execution, ended)
         self.worker.nudge(execution)
         if self.machines.is_leaving:
             self.machines.purge(arns.machine_of(execution))

@@ -20,7 +20,7 @@ from millpond.engine import Ended, Snapshot, Start
 from millpond.engine.history import to_aws
 from millpond.engine.spread import LAST_EVENT
 from millpond.local.service import AwsError, Call, Endpoint, Operation
-from millpond.local.states import arns, machines, paging, payloads
+from millpond.local.states import announcements, arns, machines, paging, payloads
 
 if TYPE_CHECKING:
     from millpond.asl.mocks import Case
@@ -107,6 +107,8 @@ class Executions:
         self.engine.start(
             self._start(arn, name, machine, revision, text, value, now, secret=secret, version=version, alias=alias)
         )
+        if self.endpoint.announcer is not None:
+            announcements.began(self.endpoint, self, arn)
         return {"executionArn": arn, "startDate": now}
 
     def _insert(self, arn: str, row: tuple[Any, ...], mocked: Case | None) -> int:
@@ -289,6 +291,8 @@ class Executions:
                 (now, n),
             )
         self.engine.redrive(self._snapshot(self.row(arn)))
+        if self.endpoint.announcer is not None:
+            announcements.began(self.endpoint, self, arn)
         return {"redriveDate": now}
 
     def _not_redrivable(self, row: sqlite3.Row) -> str | None:

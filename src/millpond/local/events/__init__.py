@@ -1,0 +1,321 @@
+"""EventBridge: rules that reach their targets, and the events that our services send of themselves.
+
+Rules, event buses and archives are moto's, which delivers to hardly anything. So around its operations on targets the
+targets that are reached (delivery.py: functions, state machines, topics, queues, log groups, event buses, Glue
+workflows) are kept in a table of ours and shown again with moto's own. What PutEvents has accepted is held against
+the patterns of their rules (patterns.py).
+
+Services say what happened with `Endpoint.announce`: state changes of Glue jobs and crawlers, changes of the catalog,
+states of executions. It costs nothing while no rule has a target. Like AWS's ("Delivery type: Best effort") such an
+event may be lost: here only between what happened and the row of the delivery, when the endpoint is killed.
+
+Limits: targets of other kinds stay moto's, and get no event that a service sends. Rules with a schedule are kept and do
+nothing; with a Glue workflow as their target they are refused.
+
+May import: errors, and millpond.local's service, store, protocol.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from millpond.local.events.delivery import deliver, kind_of, send_to_queue
+from millpond.local.events.patterns import matches, parse_pattern
+from millpond.local.protocol import Reply, Request
+from millpond.local.service import Announcement, AwsError, Endpoint, unsupported
+
+log = logging.getLogger(__name__)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events_targets (
+    bus TEXT NOT NULL, rule TEXT NOT NULL, id TEXT NOT NULL, arn TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bus, rule, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events_deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, target TEXT NOT NULL, event TEXT NOT NULL,
+    hops INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+);
+"""
+Ask = Callable[[str, dict[str, Any]], Reply]  # an operation of moto's EventBridge
+DEFAULT = "default"
+ATTEMPTS = 3
+PAUSE_SECONDS = 1.0
+MOST_HOPS = 1  # from one event bus to another
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An enabled rule with a pattern, and the bodies of those of its targets that are ours."""
+
+    arn: str
+    pattern: Mapping[str, Any]
+    targets: tuple[str, ...]
+
+
+class Rules:
+    """See the module's docstring. `ask` is an operation of moto's in the endpoint's region."""
+
+    def __init__(self, endpoint: Endpoint, ask: Ask) -> None:
+        self.endpoint, self._ask = endpoint, ask
+        self._around: dict[str, Callable[[dict[str, Any], Ask], Reply]] = {
+            "PutTargets": self._put,
+            "RemoveTargets": self._remove,
+            "ListTargetsByRule": self._list,
+            "ListRuleNamesByTarget": self._names,
+            "DeleteRule": self._delete_rule,
+            "PutEvents": self._events,
+        }
+        self._known: dict[str, list[Rule]] = {}  # by event bus; emptied when a rule changes
+        self._work: queue.SimpleQueue[Announcement | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # ---- life
+
+    def start(self) -> None:
+        """Listen, where rules of an earlier endpoint have targets; deliver what it left."""
+        if self.endpoint.store.one("SELECT 1 FROM events_targets"):
+            self._listen()
+
+    def stop(self) -> None:
+        """End after the delivery under way; the rest stays in the store."""
+        self.endpoint.announcer = None
+        self._stopping.set()
+        self._work.put(None)
+        if self._thread is not None:
+            self._thread.join(10)
+
+    def _listen(self) -> None:
+        if self._thread is None and not self._stopping.is_set():
+            self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+            self._thread.start()
+            self._work.put(None)
+        self.endpoint.announcer = self._work.put
+
+    def _run(self) -> None:
+        while True:
+            announced = self._work.get()
+            if self._stopping.is_set():
+                return
+            try:
+                if announced is not None:
+                    self._tell(announced)
+                self._deliver_all()
+            except Exception:  # one event's trouble (a full disk) must not end the delivery of the others
+                if not self._stopping.is_set():
+                    log.exception("delivering events")
+                    self._stopping.wait(PAUSE_SECONDS)
+
+    # ---- the API
+
+    def answer(self, operation: str, request: Request, ask: Ask) -> Reply | None:
+        """The answer where targets of ours are concerned; None: moto's is right."""
+        around = self._around.get(operation)
+        if around is None:
+            return None
+        try:
+            params = json.loads(request.body)
+        except ValueError:
+            return None
+        return around(params, ask) if isinstance(params, dict) and self._concerns(params) else None
+
+    def changed(self) -> None:
+        """A rule may be another one: look again at the next event."""
+        self._known = {}
+
+    def _concerns(self, params: Mapping[str, Any]) -> bool:
+        if any(_ours(target) for target in _dicts(params.get("Targets"))) or _ours({"Arn": params.get("TargetArn")}):
+            return True
+        return self.endpoint.store.one("SELECT 1 FROM events_targets") is not None
+
+    def _put(self, params: dict[str, Any], ask: Ask) -> Reply:
+        targets = _dicts(params.get("Targets"))
+        ours = [target for target in targets if _ours(target)]
+        others = [target for target in targets if not _ours(target)]
+        bus, rule = _place(params)
+        described = ask("DescribeRule", {"Name": rule, "EventBusName": bus})
+        if described.status >= 300:
+            return described
+        _check(ours, json.loads(described.body).get("EventPattern"))
+        empty = _reply({"FailedEntryCount": 0, "FailedEntries": []})
+        reply = ask("PutTargets", {**params, "Targets": others}) if others else empty
+        if reply.status < 300:
+            rows = [(bus, rule, str(one.get("Id")), one["Arn"], json.dumps(one)) for one in ours]
+            with self.endpoint.store.write() as db:
+                db.executemany("INSERT OR REPLACE INTO events_targets VALUES (?, ?, ?, ?, ?)", rows)
+            self._listen()
+        return reply
+
+    def _remove(self, params: dict[str, Any], ask: Ask) -> Reply:
+        at, ids = _place(params), params.get("Ids")
+        if not isinstance(ids, list):
+            return ask("RemoveTargets", params)
+        ours = {row["id"] for row in self._targets(*at)} & set(map(str, ids))
+        with self.endpoint.store.write() as db:
+            sql = "DELETE FROM events_targets WHERE bus = ? AND rule = ? AND id = ?"
+            db.executemany(sql, [(*at, one) for one in ours])
+        left = [one for one in ids if str(one) not in ours]
+        if ours and not left:
+            return _reply({"FailedEntryCount": 0, "FailedEntries": []})
+        return ask("RemoveTargets", {**params, "Ids": left})
+
+    def _list(self, params: dict[str, Any], ask: Ask) -> Reply:
+        reply = ask("ListTargetsByRule", params)
+        ours = [json.loads(row["body"]) for row in self._targets(*_place(params))]
+        if reply.status >= 300 or not ours or params.get("NextToken"):
+            return reply
+        found = json.loads(reply.body)
+        return _reply({**found, "Targets": [*found.get("Targets", []), *ours]})
+
+    def _names(self, params: dict[str, Any], ask: Ask) -> Reply:
+        if not _ours({"Arn": params.get("TargetArn")}):
+            return ask("ListRuleNamesByTarget", params)
+        sql = "SELECT DISTINCT rule FROM events_targets WHERE bus = ? AND arn = ? ORDER BY rule"
+        rows = self.endpoint.store.read(sql, (_place(params)[0], str(params["TargetArn"])))
+        return _reply({"RuleNames": [row["rule"] for row in rows]})
+
+    def _delete_rule(self, params: dict[str, Any], ask: Ask) -> Reply:
+        if self._targets(_place(params)[0], str(params.get("Name"))):
+            raise AwsError("ValidationException", "Rule can't be deleted since it has targets.")
+        return ask("DeleteRule", params)
+
+    def _targets(self, bus: str, rule: str) -> list[Any]:
+        sql = "SELECT * FROM events_targets WHERE bus = ? AND rule = ? ORDER BY id"
+        return self.endpoint.store.read(sql, (bus, rule))
+
+    def _events(self, params: dict[str, Any], ask: Ask) -> Reply:
+        reply = ask("PutEvents", params)
+        if reply.status < 300:
+            entries = zip(_dicts(params.get("Entries")), json.loads(reply.body).get("Entries", []), strict=False)
+            for entry, result in entries:
+                if "EventId" in result:  # moto has read the entry: its Detail is JSON
+                    happened = (entry.get("Source"), entry.get("DetailType"), entry.get("Resources") or [])
+                    event = self._event(result["EventId"], *happened, json.loads(entry["Detail"]))
+                    self._publish(_place(entry)[0], event, 0)
+            self._work.put(None)
+        return reply
+
+    # ---- from an event to its deliveries
+
+    def _event(self, event_id: str, source: Any, kind: Any, resources: Any, detail: Any, at: float = 0) -> Any:
+        moment = datetime.fromtimestamp(at, UTC) if at else datetime.now(UTC)
+        return {
+            "version": "0", "id": event_id, "detail-type": kind, "source": source, "account": self.endpoint.account,
+            "time": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "region": self.endpoint.region, "resources": resources,
+            "detail": detail,
+        }  # fmt: skip
+
+    def _tell(self, announced: Announcement) -> None:
+        told = announced.tell()
+        if told is not None:
+            resources, detail = told
+            about = (announced.source, announced.detail_type, list(resources), dict(detail))
+            self._publish(DEFAULT, self._event(str(uuid.uuid4()), *about, at=announced.at), 0)
+
+    def _publish(self, bus: str, event: Mapping[str, Any], hops: int) -> None:
+        """Write the deliveries of an event to the rules of an event bus that it matches."""
+        rows = [
+            (rule.arn, target, json.dumps(event), hops)
+            for rule in self._rules(bus)
+            if matches(rule.pattern, event)
+            for target in rule.targets
+        ]
+        if rows:
+            with self.endpoint.store.write() as db:
+                db.executemany("INSERT INTO events_deliveries (rule, target, event, hops) VALUES (?, ?, ?, ?)", rows)
+
+    def _rules(self, bus: str) -> list[Rule]:
+        known = self._known
+        if bus not in known:
+            bodies: dict[str, list[str]] = {}
+            for row in self.endpoint.store.read("SELECT rule, body FROM events_targets WHERE bus = ?", (bus,)):
+                bodies.setdefault(row["rule"], []).append(row["body"])
+            known[bus] = [rule for name, targets in bodies.items() if (rule := self._rule(bus, name, targets))]
+        return known[bus]
+
+    def _rule(self, bus: str, name: str, targets: list[str]) -> Rule | None:
+        described = self._ask("DescribeRule", {"Name": name, "EventBusName": bus})
+        rule = json.loads(described.body) if described.status < 300 else {}
+        if rule.get("State") != "ENABLED" or not rule.get("EventPattern"):
+            return None
+        try:
+            return Rule(rule["Arn"], parse_pattern(rule["EventPattern"]), tuple(targets))
+        except AwsError as error:  # PutRule has taken it after its targets were checked
+            log.warning("the rule %s is not followed: %s", name, error.message)
+            return None
+
+    def _deliver_all(self) -> None:
+        last = 0
+        sql = "SELECT * FROM events_deliveries WHERE number > ? ORDER BY number LIMIT 100"
+        while rows := self.endpoint.store.read(sql, (last,)):
+            for row in rows:
+                while not self._stopping.is_set() and not self._delivered(row):
+                    self._stopping.wait(self.endpoint.clock.seconds(PAUSE_SECONDS))
+                if self._stopping.is_set():
+                    return
+                last = row["number"]
+
+    def _delivered(self, row: Any) -> bool:
+        """Try once; True: the delivery is over, one way or the other."""
+        target, event = json.loads(row["target"]), json.loads(row["event"])
+        try:
+            if kind_of(target["Arn"]) == "events":
+                self._pass_on(target, event, row["hops"])
+            else:
+                deliver(self.endpoint, target, event, row["rule"], row["number"])
+        except Exception as error:
+            with self.endpoint.store.write() as db:
+                sql = "UPDATE events_deliveries SET attempts = attempts + 1 WHERE number = ? RETURNING attempts"
+                found = db.execute(sql, (row["number"],)).fetchone()
+            if found is not None and found["attempts"] < ATTEMPTS:
+                return False
+            self._give_up(target, row, str(error) or type(error).__name__)
+        with self.endpoint.store.write() as db:
+            db.execute("DELETE FROM events_deliveries WHERE number = ?", (row["number"],))
+        return True
+
+    def _pass_on(self, target: Mapping[str, Any], event: Mapping[str, Any], hops: int) -> None:
+        if hops < MOST_HOPS:
+            self._publish(target["Arn"].rpartition("/")[2], event, hops + 1)
+
+    def _give_up(self, target: Mapping[str, Any], row: Any, why: str) -> None:
+        log.warning("the rule %s could not reach %s: %s", row["rule"], target["Arn"], why)
+        if arn := (target.get("DeadLetterConfig") or {}).get("Arn"):
+            try:
+                send_to_queue(self.endpoint, arn, row["event"], None, str(row["number"]))
+            except Exception as error:
+                log.warning("nor the dead-letter queue %s: %s", arn, error)
+
+
+def _check(targets: list[dict[str, Any]], pattern: str | None) -> None:
+    if not all(isinstance(one.get("Id"), str) and one["Id"] for one in targets):
+        raise AwsError("ValidationException", "Each target needs an Id.")
+    if pattern:
+        parse_pattern(pattern)
+    elif any(kind_of(one["Arn"]) == "glue" for one in targets):
+        raise unsupported("events", "PutTargets of a Glue workflow", "The rule has no event pattern.")
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _ours(target: Mapping[str, Any]) -> bool:
+    return bool(kind_of(str(target.get("Arn") or "")))
+
+
+def _place(params: Mapping[str, Any]) -> tuple[str, str]:
+    """The event bus (by name or ARN) and the rule that an operation names."""
+    return str(params.get("EventBusName") or DEFAULT).rpartition("/")[2], str(params.get("Rule"))
+
+
+def _reply(document: dict[str, Any]) -> Reply:
+    return Reply(200, [("content-type", "application/x-amz-json-1.1")], json.dumps(document).encode())

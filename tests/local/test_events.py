@@ -1,0 +1,207 @@
+"""EventBridge through boto3: what our services send of themselves, and which targets a rule reaches."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from glue_jobs import Workshop
+
+from millpond.local.glue import job_runs
+from millpond.local.service import Endpoint
+
+Aws = Callable[[str], Any]
+ROLE = "arn:aws:iam::000000000000:role/events"
+ARN = "arn:aws:{}:us-east-1:000000000000:{}"
+KEEP = """
+import json, boto3, os
+def handler(event, context):
+    boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE"], MessageBody=json.dumps(["lambda", event]))
+"""
+
+
+class Heard:
+    """A queue that rules write to, and what has come into it."""
+
+    def __init__(self, aws: Aws, name: str) -> None:
+        self.sqs, self.arn = aws("sqs"), ARN.format("sqs", name)
+        self.url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.events: list[Any] = []
+
+    def until(self, wanted: Callable[[Any], bool], number: int = 1) -> list[Any]:
+        """The events that are wanted, as soon as there are `number`."""
+        deadline = time.monotonic() + 90
+        while len(found := [one for one in self.events if wanted(one)]) < number:
+            assert time.monotonic() < deadline, self.events
+            came = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
+            for message in came:
+                self.events.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+            if not came:
+                time.sleep(0.05)
+        return found
+
+
+def rule(aws: Aws, name: str, pattern: dict[str, Any], *targets: dict[str, Any], bus: str = "default") -> None:
+    events = aws("events")
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern), EventBusName=bus)
+    given = [{"Id": str(n), **target} for n, target in enumerate(targets)]
+    assert events.put_targets(Rule=name, EventBusName=bus, Targets=given)["FailedEntryCount"] == 0
+
+
+def state(kind: str, **wanted: Any) -> Callable[[Any], bool]:
+    return lambda one: one["detail-type"] == kind and wanted.items() <= one["detail"].items()
+
+
+def test_glue_says_what_happens(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, glue = Heard(aws, "glue-says"), aws("glue")
+    rule(aws, "glue", {"source": ["aws.glue"]}, {"Arn": heard.arn})
+    shop = Workshop(aws, "told").open()
+    monkeypatch.setattr(job_runs, "MINUTE", 0.2)
+    delay = {"NotificationProperty": {"NotifyDelayAfter": 1}}
+    shop.job("good", "import time\ntime.sleep(1.5)", head=False, kind="pythonshell", **delay)
+    shop.job("bad", "raise SystemExit('no')", head=False, kind="pythonshell")
+    good, bad = shop.run("good")["Id"], shop.run("bad")["Id"]
+    (event,) = heard.until(state("Glue Job State Change", jobName="good"))
+    assert event["detail"] == {
+        "jobName": "good", "severity": "INFO", "state": "SUCCEEDED", "jobRunId": good, "message": "Job run succeeded",
+    }  # fmt: skip
+    assert (event["version"], event["source"], event["account"]) == ("0", "aws.glue", "000000000000")
+    assert (event["region"], event["resources"]) == ("us-east-1", []) and event["time"].endswith("Z") and event["id"]
+    (event,) = heard.until(state("Glue Job State Change", jobName="bad", jobRunId=bad))
+    assert (event["detail"]["state"], event["detail"]["severity"]) == ("FAILED", "ERROR")
+    assert event["detail"]["message"] == glue.get_job_run(JobName="bad", RunId=bad)["JobRun"]["ErrorMessage"]
+    late = heard.until(state("Glue Job Run Status", jobRunId=good))[-1]["detail"]
+    assert late["notificationCondition"] == {"NotifyDelayAfter": 1.0} and late["startedOn"].endswith("Z")
+    assert late["message"] == f"Job is in {late['state']} state"
+
+    shop.put("crawled/t/x.csv", "id,name\n1,a\n2,b\n")
+    targets = {"S3Targets": [{"Path": "s3://told/crawled/"}]}
+    glue.create_crawler(Name="finder", Role=ROLE, DatabaseName="found", Targets=targets)
+    glue.start_crawler(Name="finder")
+    (event,) = heard.until(state("Glue Crawler State Change", state="Succeeded", crawlerName="finder"))
+    assert event["detail"]["tablesCreated"] == "1" and event["detail"]["partitionsCreated"] == "0"
+    assert event["detail"]["message"] == "Crawler Succeeded" and event["detail"]["accountId"] == "000000000000"
+    assert heard.until(state("Glue Crawler State Change", state="Started", crawlerName="finder"))
+
+    glue.create_database(DatabaseInput={"Name": "Told"})
+    keys = [{"Name": "year", "Type": "int"}, {"Name": "month", "Type": "int"}]
+    glue.create_table(DatabaseName="told", TableInput={"Name": "t", "PartitionKeys": keys})
+    given = [{"Values": ["2024", str(month)]} for month in (1, 2)]
+    glue.batch_create_partition(DatabaseName="told", TableName="t", PartitionInputList=given)
+    with pytest.raises(ClientError):
+        glue.create_database(DatabaseInput={"Name": "told"})  # what fails is not told
+    glue.delete_database(Name="told")
+    kind = "Glue Data Catalog Database State Change"
+    (event,) = heard.until(state(kind, typeOfChange="CreateTable"))
+    assert event["detail"] == {"databaseName": "told", "typeOfChange": "CreateTable", "changedTables": ["t"]}
+    assert event["resources"] == [ARN.format("glue", "table/told/t")]
+    (event,) = heard.until(state("Glue Data Catalog Table State Change", typeOfChange="BatchCreatePartition"))
+    assert event["detail"]["changedPartitions"] == ["[2024, 1]", "[2024, 2]"]
+    assert heard.until(state(kind, typeOfChange="DeleteDatabase", databaseName="told"))
+    assert len(heard.until(state(kind, typeOfChange="CreateDatabase", databaseName="told"))) == 1
+
+
+def test_step_functions_says_what_happens(aws: Aws) -> None:
+    heard, states = Heard(aws, "states-say"), aws("stepfunctions")
+    rule(aws, "states", {"source": ["aws.states"]}, {"Arn": heard.arn})
+    fails = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Odd", "Cause": "it is"}}}
+    wide = {"Type": "Pass", "Result": "x" * 200_000, "End": True}
+    machines = {
+        name: states.create_state_machine(name=name, roleArn=ROLE, definition=json.dumps(definition))["stateMachineArn"]
+        for name, definition in (("fails", fails), ("wide", {"StartAt": "P", "States": {"P": wide}}))
+    }
+    arn = states.start_execution(stateMachineArn=machines["fails"], name="one", input='{"a": 1}')["executionArn"]
+    (event,) = heard.until(state("Step Functions Execution Status Change", status="FAILED"))
+    detail, shown = event["detail"], states.describe_execution(executionArn=arn)
+    assert event["resources"] == [arn] and event["source"] == "aws.states"
+    assert (detail["executionArn"], detail["stateMachineArn"], detail["name"]) == (arn, machines["fails"], "one")
+    assert (detail["error"], detail["cause"], detail["output"], detail["input"]) == ("Odd", "it is", None, '{"a": 1}')
+    assert detail["inputDetails"] == {"included": True} and detail["outputDetails"] is None
+    assert (
+        detail["startDate"] == int(shown["startDate"].timestamp() * 1000) and detail["stopDate"] >= detail["startDate"]
+    )
+    assert (detail["redriveCount"], detail["redriveStatus"]) == (0, "REDRIVABLE")
+    (event,) = heard.until(state("Step Functions Execution Status Change", status="RUNNING", executionArn=arn))
+    assert event["detail"]["stopDate"] is None and event["detail"]["output"] is None
+    long = json.dumps("y" * 100_000)
+    states.start_execution(stateMachineArn=machines["wide"], input=long)
+    (event,) = heard.until(state("Step Functions Execution Status Change", status="SUCCEEDED"))
+    assert event["detail"]["outputDetails"] == {"included": True} and len(event["detail"]["output"]) == 200_002
+    assert event["detail"]["inputDetails"] == {"included": False} and event["detail"]["input"] is None
+    aws("events").disable_rule(Name="states")
+    states.start_execution(stateMachineArn=machines["fails"], name="two")
+    aws("events").enable_rule(Name="states")
+    three = states.start_execution(stateMachineArn=machines["fails"], name="three")["executionArn"]
+    heard.until(state("Step Functions Execution Status Change", status="FAILED", executionArn=three))
+
+
+def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
+    heard, dead = Heard(aws, "reached"), Heard(aws, "dead")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("f.py", KEEP)
+    aws("lambda").create_function(
+        FunctionName="keep", Runtime="python3.11", Role=ROLE, Handler="f.handler", Code={"ZipFile": packed.getvalue()},
+        Environment={"Variables": {"QUEUE": heard.url}},
+    )  # fmt: skip
+    topic = aws("sns").create_topic(Name="reached")["TopicArn"]
+    aws("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=heard.arn)
+    send = {
+        "Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": True,
+        "Parameters": {"QueueUrl": heard.url, "MessageBody.$": "States.JsonToString($)"},
+    }  # fmt: skip
+    definition = json.dumps({"StartAt": "S", "States": {"S": send}})
+    machine = aws("stepfunctions").create_state_machine(name="reached", roleArn=ROLE, definition=definition)
+    aws("logs").create_log_group(logGroupName="/aws/events/reached")
+    events = aws("events")
+    events.create_event_bus(Name="second")
+    template = {
+        "InputPathsMap": {"n": "$.detail.n"},
+        "InputTemplate": '{"states": <n>, "rule": "<aws.events.rule-name>"}',
+    }
+    rule(
+        aws, "all", {"source": ["shop"], "detail": {"n": [{"numeric": [">", 0]}]}},
+        {"Arn": ARN.format("lambda", "function:keep"), "InputPath": "$.detail"},
+        {"Arn": machine["stateMachineArn"], "RoleArn": ROLE, "InputTransformer": template},
+        {"Arn": topic, "Input": '"said"'},
+        {"Arn": ARN.format("logs", "log-group:/aws/events/reached")},
+        {"Arn": ARN.format("events", "event-bus/second"), "RoleArn": ROLE},
+        {"Arn": ARN.format("lambda", "function:none"), "DeadLetterConfig": {"Arn": dead.arn}},
+    )  # fmt: skip
+    rule(aws, "onward", {"source": ["shop"]}, {"Arn": heard.arn, "InputPath": "$.source"}, bus="second")
+    listed = events.list_targets_by_rule(Rule="all")["Targets"]
+    assert {one["Id"] for one in listed} == set("012345") and listed[1]["InputTransformer"] == template
+    assert events.list_rule_names_by_target(TargetArn=topic)["RuleNames"] == ["all"]
+    entries = [{"Source": "shop", "DetailType": "sold", "Detail": json.dumps({"n": n})} for n in (0, 7)]
+    sent = events.put_events(Entries=entries)
+    assert sent["FailedEntryCount"] == 0
+    assert heard.until(lambda one: one == ["lambda", {"n": 7}])
+    assert heard.until(lambda one: one == {"states": 7, "rule": "all"})
+    assert heard.until(lambda one: isinstance(one, dict) and one.get("Message") == '"said"')
+    assert heard.until(lambda one: one == "shop", 1)
+    (lost,) = dead.until(lambda one: True)
+    assert (lost["id"], lost["detail"]) == (sent["Entries"][1]["EventId"], {"n": 7})
+    (line,) = aws("logs").filter_log_events(logGroupName="/aws/events/reached")["events"]
+    assert json.loads(line["message"]) == lost
+    deadline = time.monotonic() + 60
+    while endpoint.store.one("SELECT 1 FROM events_deliveries"):  # the row goes after the message has come
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(ClientError, match="has targets"):
+        events.delete_rule(Name="all")
+    events.remove_targets(Rule="all", Ids=list("012345"))
+    events.delete_rule(Name="all")
+    events.put_rule(Name="odd", EventPattern='{"source": [{"prefix": 5}]}')
+    with pytest.raises(ClientError, match="InvalidEventPattern"):
+        events.put_targets(Rule="odd", Targets=[{"Id": "1", "Arn": heard.arn}])
