@@ -277,11 +277,14 @@ def test_failures_are_held_against_the_threshold(sfn: Any, failures: int, status
     assert seen["status"] == status
 
 
+DISTRIBUTED_STANDARD = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+
+
 def test_more_failures_than_items_are_refused(sfn: Any) -> None:
     with pytest.raises(ClientError, match="number of items"):
         inspected(
             sfn,
-            {**EACH, "ItemProcessor": {**EACH["ItemProcessor"], "ProcessorConfig": {"Mode": "DISTRIBUTED"}}},
+            {**EACH, "ItemProcessor": {**EACH["ItemProcessor"], **DISTRIBUTED_STANDARD}},
             {"items": [1]},
             stateConfiguration={"mapIterationFailureCount": 2},
         )

@@ -69,6 +69,14 @@ def test_what_is_wrong(fields: dict[str, Any], place: str, words: str) -> None:
     assert at == place and words in message
 
 
+def test_a_distributed_map_says_what_its_children_are() -> None:
+    """ "Using Map state in Distributed mode": ExecutionType must be given with DISTRIBUTED."""
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "P", "States": {"P": {"Type": "Succeed"}}}
+    (only,) = check({"StartAt": "A", "States": {"A": {"Type": "Map", "ItemProcessor": processor, "End": True}}})
+    assert only.message == "These fields are required: [ExecutionType]"
+    assert only.at == ("States", "A", "ItemProcessor", "ProcessorConfig")
+
+
 def test_an_express_child_has_no_distributed_map() -> None:
     inner: dict[str, Any] = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
     inner["ProcessorConfig"] = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
