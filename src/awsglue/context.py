@@ -20,15 +20,7 @@ from awsglue._table import JDBC, Table
 from awsglue.data_source import DataSource
 from awsglue.dataframereader import DataFrameReader
 from awsglue.dataframewriter import DataFrameWriter
-from awsglue.dynamicframe import (
-    DynamicFrame,
-    DynamicFrameReader,
-    DynamicFrameWriter,
-    ResolveOption,
-    _database,
-    _named,
-    write_jdbc,
-)
+from awsglue.dynamicframe import DynamicFrame, DynamicFrameReader, DynamicFrameWriter, ResolveOption, write_jdbc
 from awsglue.gluetypes import NOTHING
 from awsglue.streaming_data_source import StreamingDataSource
 
@@ -505,7 +497,12 @@ class GlueContext(SQLContext):  # type: ignore[misc]  # pyspark is not where the
 
 def _table(database: str | None, table_name: str | None, more: dict[str, Any]) -> Table:
     """A table of the catalog; `name_space`, the older name of `database`, is taken out of `more`."""
-    return Table(_database(database, more), _named(table_name, "table_name"))
+    older = more.pop("name_space", None)
+    database = database if database is not None else older
+    for given, what in ((database, "database"), (table_name, "table_name")):
+        if not given:
+            raise ValueError(f"{what} is missing")
+    return Table(str(database), str(table_name))
 
 
 def _sample(frame: DynamicFrame, num: int | None) -> DynamicFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from awsglue.dynamicframe import _database, _named
 from awsglue.gluetypes import NOTHING
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ class DataFrameReader:
     ) -> DataFrame:
         """A table of the Data Catalog; `name_space` is the older name of `database`."""
         return self._glue_context.create_data_frame_from_catalog(
-            _database(database, kwargs),
-            _named(table_name, "table_name"),
+            database,
+            table_name,
             redshift_tmp_dir,
             transformation_ctx,
             push_down_predicate,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from awsglue.dynamicframe import _database, _named
 from awsglue.gluetypes import NOTHING
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ class DataFrameWriter:
         """Write to a table of the Data Catalog."""
         return self._glue_context.write_data_frame_from_catalog(
             frame,
-            _database(database, kwargs),
-            _named(table_name, "table_name"),
+            database,
+            table_name,
             redshift_tmp_dir,
             transformation_ctx,
             additional_options,

@@ -675,8 +675,8 @@ class DynamicFrameReader:
     ) -> DynamicFrame:
         """Records of a table in the Data Catalog; `name_space` is the older name of `database`."""
         return self._glue_context.create_dynamic_frame_from_catalog(
-            _database(database, kwargs),
-            _named(table_name, "table_name"),
+            database,
+            table_name,
             redshift_tmp_dir,
             transformation_ctx,
             push_down_predicate,
@@ -720,8 +720,8 @@ class DynamicFrameWriter:
         """Write to a table of the Data Catalog; `name_space` is the older name of `database`."""
         return self._glue_context.write_dynamic_frame_from_catalog(
             frame,
-            _database(database, kwargs),
-            _named(table_name, "table_name"),
+            database,
+            table_name,
             redshift_tmp_dir,
             transformation_ctx,
             additional_options,
@@ -742,18 +742,6 @@ class DynamicFrameWriter:
         return self._glue_context.write_dynamic_frame_from_jdbc_conf(
             frame, catalog_connection, connection_options, redshift_tmp_dir, transformation_ctx, catalog_id
         )
-
-
-def _database(given: str | None, more: dict[str, Any]) -> str:
-    """`name_space` is the older name of `database`."""
-    older = more.pop("name_space", None)
-    return _named(given if given is not None else older, "database")
-
-
-def _named(given: str | None, what: str) -> str:
-    if not given:
-        raise ValueError(f"{what} is missing")
-    return given
 
 
 # ---- pieces
