@@ -55,6 +55,7 @@ class Catalog:
         database TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (database, name)
     ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS glue_tables_of ON glue_tables (database); -- counts them without reading their bodies
     CREATE TABLE IF NOT EXISTS glue_table_versions (
         database TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (database, name, version)

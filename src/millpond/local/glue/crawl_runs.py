@@ -280,13 +280,10 @@ class CrawlRuns:
 
     def _tally(self, crawl: str) -> Tally:
         row = self.endpoint.store.one("SELECT tally FROM glue_crawls WHERE id = ?", (crawl,))
-        kept = decode(row["tally"]) if row else {}
-        tally = Tally({action: list(names) for action, names in kept.get("tables", {}).items()})
-        tally.partitions.update(kept.get("partitions", {}))
-        return tally
+        return Tally.read(decode(row["tally"]) if row else {})
 
     def _remember(self, crawl: str, tally: Tally) -> None:
-        text = encode({"tables": tally.tables, "partitions": tally.partitions})
+        text = encode(tally.document())
         with self.endpoint.store.write() as db:
             db.execute("UPDATE glue_crawls SET tally = ? WHERE id = ?", (text, crawl))
 

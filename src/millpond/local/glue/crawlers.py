@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from millpond.local.glue.crawl.changes import Tally
 from millpond.local.glue.crawl_runs import LOG_GROUP, SCHEMA, CrawlRuns
 from millpond.local.glue.crawler_settings import check, invalid
 from millpond.local.glue.records import after, decode, encode, page, token
@@ -246,7 +247,7 @@ class Crawlers:
         median = statistics.median(lengths) if lengths else 0.0
         running = row["state"] != "READY" and bool(crawls)
         elapsed = self.endpoint.clock.now() - crawls[0]["started"] if running else 0.0
-        tables = decode(crawls[0]["tally"]).get("tables", {}) if crawls else {}
+        tally = Tally.read(decode(crawls[0]["tally"]) if crawls else {})
         return {
             "CrawlerName": row["name"],
             # Greater than 0 while it runs: users' flows take 0 for "done".
@@ -254,9 +255,9 @@ class Crawlers:
             "StillEstimating": running and not lengths,
             "LastRuntimeSeconds": lengths[0] if lengths else 0.0,
             "MedianRuntimeSeconds": median,
-            "TablesCreated": len(tables.get("ADD", ())),
-            "TablesUpdated": len(tables.get("UPDATE", ())) + len(tables.get("DEPRECATE", ())),
-            "TablesDeleted": len(tables.get("DELETE", ())),
+            "TablesCreated": tally.count("ADD"),
+            "TablesUpdated": tally.count("UPDATE", "DEPRECATE"),
+            "TablesDeleted": tally.count("DELETE"),
         }
 
     def crawls(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -375,15 +376,16 @@ def _passes(row: sqlite3.Row, rule: Mapping[str, str]) -> bool:
     return found is not None and bool(compare(found, wanted))
 
 
-def _summary(tally: Mapping[str, Any]) -> str:
+def _summary(tally: Tally) -> str:
     """Summary: what changed, at most 255 characters (the model's limit): names of tables as long as they fit."""
-    tables, partitions = tally.get("tables", {}), tally.get("partitions", {})
-    parts = {"PARTITION": {action: {"Count": count} for action, count in partitions.items()}} if partitions else {}
-    named = {action: {"Count": len(names), "Details": {"names": names}} for action, names in tables.items()}
-    text = encode(({"TABLE": named} if tables else {}) | parts)
-    if len(text) <= SUMMARY:
-        return text
-    return encode({"TABLE": {action: {"Count": len(names)} for action, names in tables.items()}} | parts)
+    parts = {action: {"Count": count} for action, count in tally.partitions.items()}
+    counted: dict[str, Any] = {action: {"Count": tally.count(action)} for action in tally.tables}
+    named = {action: {**counted[action], "Details": {"names": names}} for action, names in tally.tables.items()}
+    for tables in (named, counted):
+        shown = {kind: told for kind, told in (("TABLE", tables), ("PARTITION", parts)) if told}
+        if len(text := encode(shown)) <= SUMMARY and not (tables is named and tally.more):
+            break
+    return text
 
 
 def _crawl(row: sqlite3.Row) -> dict[str, Any]:
@@ -391,7 +393,7 @@ def _crawl(row: sqlite3.Row) -> dict[str, Any]:
         "CrawlId": row["id"],
         "State": row["state"],
         "StartTime": row["started"],
-        "Summary": _summary(decode(row["tally"])),
+        "Summary": _summary(Tally.read(decode(row["tally"]))),
         "LogGroup": LOG_GROUP,
         "LogStream": row["crawler"],
         "MessagePrefix": row["id"],

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from unittest import mock
+
 import pytest
 
 from awsglue import _databases
+from millpond.local.glue.crawl import grouping
+from millpond.local.glue.crawl.changes import Tally
+from millpond.local.glue.crawl.classify import Contents, Layout
 from millpond.local.glue.crawl.entries import Crawl, jdbc_entry
-from millpond.local.glue.crawl.grouping import similar, similarity
+from millpond.local.glue.crawl.grouping import File, group, similar, similarity
 from millpond.local.glue.crawl.hive import Array, Column, Columns, Struct, spell, widen
 from millpond.local.glue.crawl.names import collided, table_name
 from millpond.local.glue.crawl.patterns import PatternError, RelationalPath, excluder, s3_path
@@ -251,3 +257,26 @@ def test_the_entry_of_a_view_with_a_schema() -> None:
         },
         "Parameters": parameters,
     }
+
+
+def test_a_tally_counts_every_table_and_names_the_first() -> None:
+    tally = Tally()
+    for n in range(50):
+        tally.table("ADD", f"t{n}")
+    tally.table("DELETE", "gone")
+    tally.partitions["ADD"] += 7
+    again = Tally.read(json.loads(json.dumps(tally.document())))
+    assert again == tally and (again.count("ADD"), again.count("DELETE"), again.count("ADD", "DELETE")) == (50, 1, 51)
+    assert len(json.dumps(tally.document())) < 500
+
+
+def test_the_time_of_many_schemas_in_one_folder_does_not_explode() -> None:
+    """Every file another schema: each is a table, and is held against a few others, not against all."""
+    layout = Layout("json")
+    files = [
+        File(f"t/{n}.json", 1, Contents(layout, tuple(Column(f"c{n}_{m}", "int") for m in range(9)), 1, 1))
+        for n in range(2000)
+    ]
+    with mock.patch.object(grouping, "similarity", wraps=similarity) as compared:
+        assert len(group(files, "t/")) == 2000
+    assert compared.call_count < 50 * len(files)

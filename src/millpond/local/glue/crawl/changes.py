@@ -18,6 +18,7 @@ from millpond.local.glue.partitions import Partitions
 if TYPE_CHECKING:  # brings Arrow, without which the endpoint starts
     from millpond.local.glue.crawl.entries import Entry
 
+NAMED = 20  # tables of an action that a tally names
 GROUP = 500  # partitions written in one transaction
 INDEX = "crawler_partition_index"
 DEPRECATED = "DEPRECATED_BY_CRAWLER"
@@ -58,17 +59,32 @@ class Change:
 
 @dataclass(slots=True)
 class Tally:
-    """What was written: names of tables by action, numbers of partitions by action."""
+    """What was written: names of tables by action (the first ones, and how many more), numbers of partitions."""
 
     tables: dict[str, list[str]] = field(default_factory=dict)
+    more: Counter[str] = field(default_factory=Counter)
     partitions: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Tally:
+        """From what `document` gave."""
+        tables = {action: list(names) for action, names in kept.get("tables", {}).items()}
+        return cls(tables, Counter(kept.get("more", {})), Counter(kept.get("partitions", {})))
+
+    def document(self) -> dict[str, Any]:
+        """As it is stored: after every table, so it does not grow with them."""
+        return {"tables": self.tables, "more": self.more, "partitions": self.partitions}
+
     def table(self, action: str, name: str) -> None:
-        self.tables.setdefault(action, []).append(name)
+        names = self.tables.setdefault(action, [])
+        if len(names) < NAMED:
+            names.append(name)
+        else:
+            self.more[action] += 1
 
     def count(self, *actions: str) -> int:
         """How many tables."""
-        return sum(len(self.tables.get(action, ())) for action in actions)
+        return sum(len(self.tables.get(action, ())) + self.more[action] for action in actions)
 
 
 # -- deciding --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from millpond.local.glue.crawl.hive import WIDTHS, Columns, Type, alike, spell
 
 THRESHOLD = 0.7
 MOST_SCHEMAS = 5
+MOST_CLUSTERS = 20  # of one folder that a schema is held against; a further one stands alone (time grows with both)
 INFERRED = ("csv", "json", "xml", "bson")  # formats whose types follow from the values that happen to be there
 LEVEL_NAME = re.compile(r"[^=]+=.*|\d{1,4}([-_]\d{1,2}){0,2}|\d{6,10}")
 
@@ -217,7 +218,8 @@ def clusters(files: Sequence[File]) -> list[list[File]]:
         layout, columns = file.contents.layout, file.contents.columns
         place = known.get((layout, columns))
         if place is None:
-            place = next((n for n, one in enumerate(found) if one[0] == layout and _joins(one[1], columns)), len(found))
+            near = enumerate(found[:MOST_CLUSTERS])
+            place = next((n for n, one in near if one[0] == layout and _joins(one[1], columns)), len(found))
             if place == len(found):
                 found.append((layout, columns, []))
             else:

@@ -15,7 +15,7 @@ from millpond.local.glue.crawl import delta, dynamodb, iceberg, objects, relatio
 from millpond.local.glue.crawl.changes import Change, Tally, Writer, plan
 from millpond.local.glue.crawl.entries import Entry
 from millpond.local.glue.crawl.incremental import into_existing
-from millpond.local.glue.crawl.survey import LISTED, Settings, Survey, World
+from millpond.local.glue.crawl.survey import Settings, Survey, World
 
 # Kind of target -> what reads one. The order is that of the log.
 READERS = {
@@ -81,8 +81,9 @@ def write(
             world.log("INFO", f"Table {change.name} in database {change.database} has been updated with new schema")
         elif change.action in verbs:
             world.log("INFO", f"{verbs[change.action]} table {change.name} in database {change.database}")
-    for action, names in tally.tables.items():
-        shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
-        world.log("INFO", f"{action}: {len(names)} ({shown})")
-    for action, count in tally.partitions.items():
-        world.log("INFO", f"partitions {action}: {count}")
+    tables = {action: tally.count(action) for action in tally.tables}
+    for kind, counts in (("TABLE", tables), ("PARTITION", tally.partitions)):
+        if counts:
+            world.log("INFO", f"Run Summary For {kind}:")
+        for action, count in counts.items():
+            world.log("INFO", f"{action}: {count}")
