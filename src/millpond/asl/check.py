@@ -85,6 +85,7 @@ def check_machine(
     """All findings about a machine that was written by hand or by the compiler."""
     yield from _transitions(machine, ())
     yield from _names(machine)
+    yield from _scopes(machine, (), frozenset())
     yield from _outside([("TimeoutSeconds", machine.timeout_seconds, 1, LONGEST_SECONDS)], ())
     for visit in walk(machine):
         for rule in RULES:
@@ -597,6 +598,38 @@ def _variables(visit: Visit) -> Iterator[Diagnostic]:
         name = key.removesuffix(".$") if visit.language == "JSONPath" else key
         if name == "states" or not _VARIABLE.fullmatch(name):
             yield Diagnostic(SCHEMA, f"'{name}' is not a valid variable name", at=(*visit.place, "Assign"))
+
+
+def _scopes(machine: Machine, at: Place, outer: frozenset[str]) -> Iterator[Diagnostic]:
+    """ "Passing data between states with variables": what an inner scope assigns must not be called like what an outer
+    one does. Children of a distributed Map are executions of their own."""
+    assigned = [
+        ((*at, "States", name, *place), variable)
+        for name, state in machine.states.items()
+        for place, variable in _assigned(state)
+    ]
+    for place, variable in assigned:
+        if variable in outer:
+            yield Diagnostic(SCHEMA, f"The variable '{variable}' is already assigned in an outer scope", at=place)
+    known = outer.union(variable for _, variable in assigned)
+    for name, state in machine.states.items():
+        apart = isinstance(state, Map) and state.mode == "DISTRIBUTED"
+        for relative, nested in inner(state):
+            yield from _scopes(nested, (*at, "States", name, *relative), frozenset() if apart else known)
+
+
+def _assigned(state: State) -> Iterator[tuple[Place, str]]:
+    """The variables that a state assigns, and where: it, its Choice rules, its Catches."""
+    places: list[tuple[Place, Mapping[str, Json] | None]] = []
+    if not isinstance(state, Fail | Succeed):
+        places.append((("Assign",), state.assign))
+    if isinstance(state, Choice):
+        places += [(("Choices", index, "Assign"), rule.assign) for index, rule in enumerate(state.rules)]
+    if isinstance(state, Task | Parallel | Map):
+        places += [(("Catch", index, "Assign"), catcher.assign) for index, catcher in enumerate(state.catch)]
+    for place, assign in places:
+        for key in assign or ():
+            yield place, key.removesuffix(".$")
 
 
 RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (

@@ -252,6 +252,18 @@ WRONG = {
         "SCHEMA_VALIDATION_FAILED",
         "/States/A/Parameters/x[0]",
     ),
+    "variable of an outer scope": (
+        machine(
+            A={"Type": "Pass", "Assign": {"x": 1}, "Next": "B"},
+            B={
+                "Type": "Parallel",
+                "Branches": [{"StartAt": "C", "States": {"C": PASS | {"Assign": {"x.$": "$.a"}}}}],
+                "End": True,
+            },
+        ),
+        "SCHEMA_VALIDATION_FAILED",
+        "/States/B/Branches[0]/States/C/Assign",
+    ),
     "variable named states": (
         machine(A=PASS | {"Assign": {"states": 1}}),
         "SCHEMA_VALIDATION_FAILED",

@@ -468,7 +468,7 @@ def test_a_failed_run_explains_itself() -> None:
 
 
 def test_a_run_shows_variables_and_nested_steps() -> None:
-    inner = {"StartAt": "In", "States": {"In": {"Type": "Pass", "Assign": {"n": 9}, "End": True}}}
+    inner = {"StartAt": "In", "States": {"In": {"Type": "Pass", "Assign": {"i": 9}, "End": True}}}
     machine = {
         "QueryLanguage": "JSONata",
         "StartAt": "Set",
