@@ -69,6 +69,20 @@ def comparable(column: Column, kind: t.DataType) -> Column:
     return _choices.cast(column, kind, "string") if _choices.is_choice(kind) else column
 
 
+def once(frame: DataFrame) -> DataFrame:
+    """Each name once: of columns that share a name and a type, the first value that there is (a join of Glue Studio
+    keeps both keys, and on AWS a record has one field of a name)."""
+    places: dict[str, list[int]] = {}
+    for at, name in enumerate(frame.columns):
+        places.setdefault(name, []).append(at)
+    numbered = frame.toDF(*map(str, range(len(frame.columns))))
+    kinds = [one.dataType for one in frame.schema.fields]
+    same = {name: [at for at in found if kinds[at] == kinds[found[0]]] for name, found in places.items()}
+    return numbered.select(
+        *(f.coalesce(*(numbered[tick(str(at))] for at in found)).alias(name) for name, found in same.items())
+    )
+
+
 def drop_nulls(frame: DataFrame) -> DataFrame:
     """Without the fields whose type is null: those that have no value anywhere."""
     void = [one.name for one in frame.schema.fields if isinstance(one.dataType, t.NullType)]

@@ -24,33 +24,79 @@ from awsglue.gluetypes import DynamicRecord
 Record = dict[str, Any]
 
 
+class Partial(DynamicRecord):
+    """A record of JSON or another source whose records bring their own fields. A field that it lacks is not in it, as
+    on AWS (`"zip" in record`, `record.get("zip", "")`, `record.items()`), but reads as None and may be deleted."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__({name: partial(value) for name, value in values.items() if value is not None})
+        self.__dict__.update(_names=tuple(values), _gone=set())
+
+    def __getattr__(self, attr: str) -> Any:
+        if attr.startswith("_"):  # pickle asks before there is anything
+            raise AttributeError(attr)
+        return super().__getattr__(attr)
+
+    def _lacks(self, name: str) -> bool:
+        return name in self._names and name not in self and name not in self._gone
+
+    def __missing__(self, name: str) -> None:
+        if not self._lacks(name):
+            raise KeyError(name)
+
+    def __delitem__(self, name: str) -> None:
+        if not self._lacks(name):
+            super().__delitem__(name)
+        self._gone.add(name)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """The value, and the field is gone; None of one that it lacks, without a default."""
+        default = default or ((None,) if self._lacks(name) else ())
+        self._gone.add(name)
+        return super().pop(name, *default)
+
+
+def partial(value: Any) -> Any:
+    """A value whose dicts are Partial."""
+    if isinstance(value, dict):
+        return Partial(value)
+    return [partial(one) for one in value] if isinstance(value, list) else value
+
+
+def whole(value: Any) -> Any:
+    """A value with plain dicts in the place of Partial ones: what they lack is None, in the order of all fields."""
+    if isinstance(value, Partial):
+        there = {name: value.get(name) for name in value._names if name in value or value._lacks(name)}
+        return {name: whole(one) for name, one in (there | value).items()}
+    return [whole(one) for one in value] if isinstance(value, list) else value
+
+
 class ErrorThresholdExceeded(Exception):
     """Transforms made more error records than their thresholds allow."""
 
 
-def decoder(schema: t.StructType) -> Callable[[Any], Record]:
-    """What makes a record of a row."""
-    if not _choices.has_choice(schema):
-        return _dict
-    return lambda row: DynamicRecord(_choices.decode(row, schema))
+def decoder(schema: t.StructType, *, lacking: bool = False) -> Callable[[Any], Record]:
+    """What makes a record of a row; `lacking`: a null is a field that the record lacks."""
+    plain = _dict if not _choices.has_choice(schema) else lambda row: DynamicRecord(_choices.decode(row, schema))
+    return (lambda row: Partial(plain(row))) if lacking else plain
 
 
 def _dict(row: Any) -> Record:
     return DynamicRecord(row.asDict(recursive=True))
 
 
-def of_frame(frame: DataFrame) -> RDD[Any]:
+def of_frame(frame: DataFrame, *, lacking: bool = False) -> RDD[Any]:
     """A frame's records."""
-    return frame.rdd.map(decoder(frame.schema))
+    return frame.rdd.map(decoder(frame.schema, lacking=lacking))
 
 
 def all_fields(frame: DataFrame) -> Column:
     return f.struct(*(frame[_choices.tick(name)] for name in frame.columns))
 
 
-def holds(frame: DataFrame, test: Callable[[Record], Any]) -> Column:
+def holds(frame: DataFrame, test: Callable[[Record], Any], *, lacking: bool = False) -> Column:
     """Whether `test` is true for a record; a record for which it raises is an error record and not kept."""
-    record = decoder(frame.schema)
+    record = decoder(frame.schema, lacking=lacking)
 
     def verdict(row: Any) -> bool:
         try:
@@ -73,7 +119,7 @@ def results(records: RDD[Any], function: Callable[[Record], Any]) -> RDD[Any]:
             if isinstance(made, Row):
                 made = made.asDict(recursive=True)
             if isinstance(made, Mapping):
-                yield dict(made)
+                yield made if isinstance(made, Partial) else dict(made)
 
     return records.mapPartitions(run)
 
@@ -107,7 +153,7 @@ def typed(spark: SparkSession, records: RDD[Any], hint: t.StructType | None = No
     """Records as a frame. `hint` has the types that fields had before a function."""
 
     def kinds(part: Iterable[Record]) -> Iterator[t.DataType]:
-        yield _choices.together(_choices.infer(one, hint) for one in part)
+        yield _choices.together(_choices.infer(whole(one), hint) for one in part)
 
     kept = records.persist(StorageLevel.DISK_ONLY)
     schema = _choices.together(kept.mapPartitions(kinds).collect())

@@ -38,6 +38,7 @@ NOT_CARRIED = {
     "iceberg": "Iceberg needs a jar",
     "delta": "Delta needs a jar",
 }
+OWN_FIELDS = ("json", "xml")  # formats whose records bring their own fields
 NEVER_EMPTY = ("parquet", "orc", "avro")  # an object without a byte is no file of these
 TEXTS_OF_LINES = ("csv", "json", "groklog")
 CHECKED = 1 << 28  # bytes of texts that are looked at for what is not UTF-8

@@ -97,7 +97,9 @@ class GlueContext(SQLContext):  # type: ignore[misc]  # pyspark is not where the
     ) -> DynamicFrame:
         """Records from an RDD of dicts, Rows or, with a schema, tuples. Without one each record tells its own types."""
         if schema is None and sample_ratio is None and _records.describe_themselves(data):
-            return DynamicFrame(_records.typed(self.spark_session, _records.as_dicts(data)), self, name)
+            made = DynamicFrame(_records.typed(self.spark_session, _records.as_dicts(data)), self, name)
+            made._lacking = True
+            return made
         return DynamicFrame(self.spark_session.createDataFrame(data, schema, sample_ratio), self, name)
 
     def create_dynamic_frame_from_catalog(
@@ -120,7 +122,9 @@ class GlueContext(SQLContext):  # type: ignore[misc]  # pyspark is not where the
             frame = _jdbc.read(self.spark_session, found, source, options, transformation_ctx)
         else:
             frame = _catalog.read(self.spark_session, table, push_down_predicate, options, transformation_ctx)
-        return DynamicFrame(frame, self, table.name)
+        made = DynamicFrame(frame, self, table.name)
+        made._lacking = not table.connection and table.format() in _s3.OWN_FIELDS
+        return made
 
     def create_dynamic_frame_from_options(
         self,
@@ -151,7 +155,9 @@ class GlueContext(SQLContext):  # type: ignore[misc]  # pyspark is not where the
             frame = frame.where(push_down_predicate) if push_down_predicate and frame.columns else frame
         else:
             raise NotImplementedError(f"connection type {connection_type!r} is not carried")
-        return DynamicFrame(frame, self, "")
+        made = DynamicFrame(frame, self, "")
+        made._lacking = str(format).lower() in _s3.OWN_FIELDS
+        return made
 
     def create_data_frame_from_catalog(
         self,

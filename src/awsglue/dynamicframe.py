@@ -6,8 +6,9 @@ transforms but `map` and `filter` are DataFrame operations. A field whose record
 `errorsAsDynamicFrame` shows and `stageThreshold` and `totalThreshold` limit; `info` is kept with them.
 
 Limits, where AWS differs or does not say: a value that cannot be cast is null and no error record; a mapping whose
-source type is not the field's type casts what is there; a field that a record lacks is one that is null; a threshold is
-looked at when the frame is used (toDF, count, show, write), not while rows pass.
+source type is not the field's type casts what is there; a field that a record lacks is one that is null, but for
+functions over records of JSON and XML, and there a null is one that it lacks (_records.Partial); a threshold is looked
+at when the frame is used (toDF, count, show, write), not while rows pass.
 """
 
 from __future__ import annotations
@@ -72,18 +73,27 @@ class DynamicFrame:
         if not isinstance(jdf, DataFrame):
             raise TypeError("make a DynamicFrame with DynamicFrame.fromDF(dataframe, glue_ctx, name)")
         self._frame: DataFrame | None = jdf
+        self._given: DataFrame | None = None  # what toDF gives back, where that is not the frame in here
         self._untyped: tuple[RDD[Any], t.StructType] | None = None
         self._stage = Stage(failed=vars(jdf).get("_failed"), name=name)  # a reader's own error records
+        self._lacking = False  # whether a null is a field that the record lacks (Map and Filter see the difference)
         self.glue_ctx, self.name = glue_ctx, name
 
     @classmethod
     def fromDF(cls, dataframe: DataFrame, glue_ctx: GlueContext, name: str) -> DynamicFrame:
-        """A DataFrame as a DynamicFrame."""
-        return cls(dataframe, glue_ctx, name)
+        """A DataFrame as a DynamicFrame. Where columns share a name, transforms see one of them."""
+        names = dataframe.columns
+        if len(set(names)) == len(names):
+            return cls(dataframe, glue_ctx, name)
+        made = cls(_fields.once(dataframe), glue_ctx, name)
+        made._given = dataframe
+        return made
 
     def toDF(self, options: Sequence[ResolveOption] | None = None) -> DataFrame:
         """The DataFrame. A choice becomes what `options` say, or a struct with a field for each of its types."""
         self._stage.check()
+        if self._given is not None:
+            return self._given
         frame = _resolve.by_specs(self._df, (one.spec() for one in options)) if options else self._df
         return _choices.plain_frame(frame)
 
@@ -100,14 +110,14 @@ class DynamicFrame:
         """The records as dicts, and the types that their fields have or had."""
         if self._frame is None and self._untyped is not None:
             return self._untyped
-        return _records.of_frame(self._df), self._df.schema
+        return _records.of_frame(self._df, lacking=self._lacking), self._df.schema
 
     def _new(
         self, frame: DataFrame, transform: str = "", stage: int = 0, total: int = 0, name: str = ""
     ) -> DynamicFrame:
         """The next frame: `stage` and `total` are its thresholds."""
         made = DynamicFrame(frame, self.glue_ctx, name or self.name)
-        made._stage = Stage((self._stage,), None, stage, total, transform)
+        made._stage, made._lacking = Stage((self._stage,), None, stage, total, transform), self._lacking
         return made
 
     # ---- looking
@@ -204,6 +214,7 @@ class DynamicFrame:
         """The records of both. A field that has different types in them is a choice."""
         made = self._new(_records.union(self._df, other_frame._df), "union", stageThreshold, totalThreshold)
         made._stage.parents = (self._stage, other_frame._stage)
+        made._lacking = self._lacking or other_frame._lacking
         return made
 
     def apply_mapping(
@@ -384,7 +395,7 @@ class DynamicFrame:
             records, hint = self._untyped
             made = self._later(_records.results(records, lambda one: one if f(one) else None), hint)
         else:
-            made = self._new(self._df.where(_records.holds(self._df, f)))
+            made = self._new(self._df.where(_records.holds(self._df, f, lacking=self._lacking)))
         return self._failing(made, f, "filter", info, stageThreshold, totalThreshold)
 
     def map(
@@ -433,7 +444,7 @@ class DynamicFrame:
     def _later(self, records: RDD[Any], hint: t.StructType) -> DynamicFrame:
         """A frame of records that get their types when they are needed."""
         made = DynamicFrame(_s3.empty(self.glue_ctx.spark_session), self.glue_ctx, self.name)
-        made._frame, made._untyped = None, (records, hint)
+        made._frame, made._untyped, made._lacking = None, (records, hint), self._lacking
         return made
 
     def _failing(
@@ -475,6 +486,7 @@ class DynamicFrame:
         joined = self._df.join(right, functools.reduce(Column.__and__, conditions), "inner")
         made = self._new(joined, "join", stageThreshold, totalThreshold)
         made._stage.parents = (self._stage, frame2._stage)
+        made._lacking = self._lacking or frame2._lacking
         return made
 
     def mergeDynamicFrame(

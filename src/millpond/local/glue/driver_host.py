@@ -110,7 +110,7 @@ def describe(error: BaseException, script: str) -> str:
         text, line = error.msg, error.lineno if error.filename == script else line
     if java := getattr(error, "java_exception", None):
         with contextlib.suppress(Exception):  # the JVM may be what died
-            text = f"An error occurred while calling {getattr(error, 'target_id', '')}. {java.toString()}"
+            text = f"{text.splitlines()[0].rstrip('.')}. {java.toString()}"  # the call, and what Java says
     text = text.split("\n\nJVM stacktrace")[0].strip()
     if category == "QUERY_ERROR":
         text = text.splitlines()[0].rstrip(";") if text else ""  # Spark's advice and plan are in the log

@@ -14,6 +14,7 @@ wheel requires is not installed; `--additional-python-modules` does that (millpo
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from millpond.local.glue.job_arguments import Plan, split_uri
 from millpond.local.service import AwsError, Endpoint
 from millpond.runtime import Runtime, RuntimeMissing
 from millpond.runtime import modules as additional_modules
+
+STUDIO = re.compile(r"s3[an]?://aws-glue-studio-transforms-\d{12}-prod-[a-z0-9-]+/gs_\w+\.py")
 
 
 class LaunchError(MillpondError):
@@ -51,6 +54,11 @@ def fetch(endpoint: Endpoint, uri: str, into: Path) -> Path:
         for part in body.iter_chunks(1 << 20):
             file.write(part)
     return path
+
+
+def of_studio(uri: str) -> bool:
+    """Whether AWS serves this file for visual jobs: awsglue finds such a module by itself (awsglue/_studio.py)."""
+    return STUDIO.fullmatch(uri) is not None
 
 
 def unpacked(path: Path) -> Path:
@@ -101,7 +109,7 @@ def prepare(
     for uri in plan.files:
         fetch(endpoint, uri, work)
     added = modules(endpoint, plan, runtime, folder / "tmp" / "modules", tell)
-    python_files = [str(unpacked(fetch(endpoint, uri, lib))) for uri in plan.python_files]
+    python_files = [str(unpacked(fetch(endpoint, uri, lib))) for uri in plan.python_files if not of_studio(uri)]
     jars = tuple(str(fetch(endpoint, uri, lib)) for uri in plan.jars)
     # A plain module is importable from the folder that it lies in; an archive is itself an entry of the path.
     python_path = list(dict.fromkeys(str(lib) if path.endswith(".py") else path for path in python_files))
