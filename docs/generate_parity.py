@@ -113,9 +113,10 @@ far as their keywords can be; how AWS compares those is not published.
 Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
 
 EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows and one
-event bus more; other targets are moto's. Of a RetryPolicy nothing is read: three attempts. Rules with a schedule are
-kept and do nothing. Services that send events of themselves: Glue (jobs, crawlers, operations on databases, tables and
-partitions) and Step Functions (states of standard executions but for children of Map Runs).
+event bus more; other targets are moto's. Of a RetryPolicy nothing is read: three attempts. A time of a schedule that
+passes while the endpoint is down is not made up for; schedules of EventBridge Scheduler are moto's and do nothing.
+Services that send events of themselves: Glue (jobs, crawlers, operations on databases, tables and partitions) and Step
+Functions (states of standard executions but for children of Map Runs).
 
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by

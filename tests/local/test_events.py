@@ -129,7 +129,8 @@ def test_step_functions_says_what_happens(aws: Aws) -> None:
     assert (detail["error"], detail["cause"], detail["output"], detail["input"]) == ("Odd", "it is", None, '{"a": 1}')
     assert detail["inputDetails"] == {"included": True} and detail["outputDetails"] is None
     assert (
-        detail["startDate"] == int(shown["startDate"].timestamp() * 1000) and detail["stopDate"] >= detail["startDate"]
+        detail["startDate"] == round(shown["startDate"].timestamp() * 1000)
+        and detail["stopDate"] >= detail["startDate"]
     )
     assert (detail["redriveCount"], detail["redriveStatus"]) == (0, "REDRIVABLE")
     (event,) = heard.until(state("Step Functions Execution Status Change", status="RUNNING", executionArn=arn))
@@ -205,3 +206,17 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
     events.put_rule(Name="odd", EventPattern='{"source": [{"prefix": 5}]}')
     with pytest.raises(ClientError, match="InvalidEventPattern"):
         events.put_targets(Rule="odd", Targets=[{"Id": "1", "Arn": heard.arn}])
+
+
+def test_a_schedule_sends_its_events(aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, events = Heard(aws, "timed"), aws("events")
+    monkeypatch.setattr(endpoint.clock, "scale", 600.0)
+    made = events.put_rule(Name="timed", ScheduleExpression="rate(1 minute)")["RuleArn"]
+    events.put_targets(Rule="timed", Targets=[{"Id": "1", "Arn": heard.arn}])
+    first = heard.until(lambda one: True, 2)[0]
+    assert (first["source"], first["detail-type"], first["detail"]) == ("aws.events", "Scheduled Event", {})
+    assert first["resources"] == [made]
+    events.remove_targets(Rule="timed", Ids=["1"])
+    events.delete_rule(Name="timed")
+    events.put_rule(Name="never", ScheduleExpression="cron(0 0 1 1 ? 2020)")
+    events.put_targets(Rule="never", Targets=[{"Id": "1", "Arn": heard.arn}])

@@ -9,14 +9,18 @@ Services say what happened with `Endpoint.announce`: state changes of Glue jobs 
 states of executions. It costs nothing while no rule has a target. Like AWS's ("Delivery type: Best effort") such an
 event may be lost: here only between what happened and the row of the delivery, when the endpoint is killed.
 
-Limits: targets of other kinds stay moto's, and get no event that a service sends. Rules with a schedule are kept and do
-nothing; with a Glue workflow as their target they are refused.
+A rule with a schedule sends its targets a `Scheduled Event` at its times; a rate counts from when it was first seen (by
+this endpoint), and a time that passes while the endpoint is down is not made up for.
+
+Limits: targets of other kinds stay moto's, and get no event that a service or a schedule sends. A Glue workflow as the
+target of a schedule is refused.
 
 May import: errors, and millpond.local's service, store, protocol.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -29,6 +33,7 @@ from typing import Any
 
 from millpond.local.events.delivery import deliver, kind_of, send_to_queue
 from millpond.local.events.patterns import matches, parse_pattern
+from millpond.local.events.schedules import Schedule, read_schedule
 from millpond.local.protocol import Reply, Request
 from millpond.local.service import Announcement, AwsError, Endpoint, unsupported
 
@@ -49,14 +54,16 @@ DEFAULT = "default"
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 MOST_HOPS = 1  # from one event bus to another
+LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An enabled rule with a pattern, and the bodies of those of its targets that are ours."""
+    """An enabled rule with its pattern, its schedule or both, and the bodies of those of its targets that are ours."""
 
     arn: str
-    pattern: Mapping[str, Any]
+    pattern: Mapping[str, Any] | None
+    schedule: Schedule | None
     targets: tuple[str, ...]
 
 
@@ -74,6 +81,8 @@ class Rules:
             "PutEvents": self._events,
         }
         self._known: dict[str, list[Rule]] = {}  # by event bus; emptied when a rule changes
+        self._last: dict[tuple[str, Schedule], float] = {}  # from when a rule's schedule counts, by `now`
+        self._began = 0.0
         self._work: queue.SimpleQueue[Announcement | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,6 +91,7 @@ class Rules:
 
     def start(self) -> None:
         """Listen, where rules of an earlier endpoint have targets; deliver what it left."""
+        self._began = self.endpoint.clock.now()
         if self.endpoint.store.one("SELECT 1 FROM events_targets"):
             self._listen()
 
@@ -101,13 +111,17 @@ class Rules:
         self.endpoint.announcer = self._work.put
 
     def _run(self) -> None:
+        wait: float | None = None
         while True:
-            announced = self._work.get()
+            announced = None
+            with contextlib.suppress(queue.Empty):
+                announced = self._work.get(timeout=wait)
             if self._stopping.is_set():
                 return
             try:
                 if announced is not None:
                     self._tell(announced)
+                wait = self._schedules()
                 self._deliver_all()
             except Exception:  # one event's trouble (a full disk) must not end the delivery of the others
                 if not self._stopping.is_set():
@@ -128,8 +142,10 @@ class Rules:
         return around(params, ask) if isinstance(params, dict) and self._concerns(params) else None
 
     def changed(self) -> None:
-        """A rule may be another one: look again at the next event."""
+        """A rule may be another one: look again."""
         self._known = {}
+        if self._thread is not None:
+            self._work.put(None)
 
     def _concerns(self, params: Mapping[str, Any]) -> bool:
         if any(_ours(target) for target in _dicts(params.get("Targets"))) or _ours({"Arn": params.get("TargetArn")}):
@@ -144,7 +160,7 @@ class Rules:
         described = ask("DescribeRule", {"Name": rule, "EventBusName": bus})
         if described.status >= 300:
             return described
-        _check(ours, json.loads(described.body).get("EventPattern"))
+        _check(ours, json.loads(described.body))
         empty = _reply({"FailedEntryCount": 0, "FailedEntries": []})
         reply = ask("PutTargets", {**params, "Targets": others}) if others else empty
         if reply.status < 300:
@@ -225,12 +241,37 @@ class Rules:
         rows = [
             (rule.arn, target, json.dumps(event), hops)
             for rule in self._rules(bus)
-            if matches(rule.pattern, event)
+            if rule.pattern is not None and matches(rule.pattern, event)
             for target in rule.targets
         ]
+        self._keep(rows)
+
+    def _keep(self, rows: list[tuple[str, str, str, int]]) -> None:
         if rows:
             with self.endpoint.store.write() as db:
                 db.executemany("INSERT INTO events_deliveries (rule, target, event, hops) VALUES (?, ?, ?, ?)", rows)
+
+    # ---- schedules
+
+    def now(self) -> float:
+        """Seconds since the epoch; they pass as fast as the endpoint's clock says (`scale`)."""
+        return self._began + (self.endpoint.clock.now() - self._began) * self.endpoint.clock.scale
+
+    def _schedules(self) -> float | None:
+        """Write the deliveries of schedules that are due; seconds until the next one, None: there is none."""
+        waits, now = [], self.now()
+        scheduled = [(rule, rule.schedule) for rule in self._rules(DEFAULT) if rule.schedule is not None]
+        self._last = {(one.arn, schedule): self._last.get((one.arn, schedule), now) for one, schedule in scheduled}
+        for rule, schedule in scheduled:
+            moment = schedule.after(self._last[rule.arn, schedule])
+            if moment is not None and moment <= now:
+                self._last[rule.arn, schedule] = now
+                event = self._event(str(uuid.uuid4()), "aws.events", "Scheduled Event", [rule.arn], {})
+                self._keep([(rule.arn, target, json.dumps(event), 0) for target in rule.targets])
+                moment = schedule.after(now)
+            if moment is not None:
+                waits.append(self.endpoint.clock.seconds(moment - now))
+        return max(0.0, min(*waits, LONGEST_WAIT)) if waits else None
 
     def _rules(self, bus: str) -> list[Rule]:
         known = self._known
@@ -244,10 +285,12 @@ class Rules:
     def _rule(self, bus: str, name: str, targets: list[str]) -> Rule | None:
         described = self._ask("DescribeRule", {"Name": name, "EventBusName": bus})
         rule = json.loads(described.body) if described.status < 300 else {}
-        if rule.get("State") != "ENABLED" or not rule.get("EventPattern"):
+        if rule.get("State") != "ENABLED":
             return None
         try:
-            return Rule(rule["Arn"], parse_pattern(rule["EventPattern"]), tuple(targets))
+            pattern = parse_pattern(rule["EventPattern"]) if rule.get("EventPattern") else None
+            schedule = read_schedule(rule["ScheduleExpression"]) if rule.get("ScheduleExpression") else None
+            return Rule(rule["Arn"], pattern, schedule, tuple(targets))
         except AwsError as error:  # PutRule has taken it after its targets were checked
             log.warning("the rule %s is not followed: %s", name, error.message)
             return None
@@ -295,7 +338,10 @@ class Rules:
                 log.warning("nor the dead-letter queue %s: %s", arn, error)
 
 
-def _check(targets: list[dict[str, Any]], pattern: str | None) -> None:
+def _check(targets: list[dict[str, Any]], rule: Mapping[str, Any]) -> None:
+    pattern = rule.get("EventPattern")
+    if targets and rule.get("ScheduleExpression"):
+        read_schedule(rule["ScheduleExpression"])
     if not all(isinstance(one.get("Id"), str) and one["Id"] for one in targets):
         raise AwsError("ValidationException", "Each target needs an Id.")
     if pattern:

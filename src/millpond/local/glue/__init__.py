@@ -40,6 +40,7 @@ PARTS = (
     ("partitions", "Partitions"),
     ("statistics", "Statistics"),
     ("statistics_runs", "StatisticsRuns"),
+    ("statistics_settings", "StatisticsSettings"),
     ("functions", "Functions"),
     ("settings", "Settings"),
     ("rulesets", "Rulesets"),

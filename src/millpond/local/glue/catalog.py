@@ -350,6 +350,7 @@ class Catalog:
             "DELETE FROM glue_partitions WHERE database = ? AND table_name = ?",
             "DELETE FROM glue_partition_indexes WHERE database = ? AND table_name = ?",
             "DELETE FROM glue_column_statistics WHERE database = ? AND table_name = ?",
+            "DELETE FROM glue_statistics_settings WHERE database = ? AND table_name = ?",
         ):
             db.execute(statement, (database, name))
         drop_tags(db, self.endpoint.arn("glue", f"table/{database}/{name}"))

@@ -20,7 +20,6 @@ from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
 
 PAGE = 1000
-SECRET_PROPERTIES = ("PASSWORD", "ENCRYPTED_PASSWORD")
 
 
 class Connections:
@@ -195,7 +194,7 @@ def _shown(connection: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
     if not params.get("HidePassword"):
         return connection
     properties = connection.get("ConnectionProperties") or {}
-    visible = {k: v for k, v in properties.items() if k not in SECRET_PROPERTIES}
+    visible = {k: v for k, v in properties.items() if "PASSWORD" not in k}  # also those of Kafka's stores
     return connection | {"ConnectionProperties": visible}
 
 

@@ -4,8 +4,8 @@ One query for all columns: minima, maxima, nulls, lengths, distinct values. Its 
 console uses for its own files (`aws-glue-assets-...`) until it is read. Columns of arrays, maps and structs have no
 statistics (AWS docs, "Optimizing query performance using column statistics").
 
-Limits: the whole table is read, a SampleSize is refused; no schedules and no settings; one run a table at a time, as on
-AWS. A run that the end of the endpoint interrupts is FAILED.
+Limits: the whole table is read, a SampleSize is refused; one run a table at a time, as on AWS. A run that the end of
+the endpoint interrupts is FAILED. Schedules are in statistics_settings.py.
 """
 
 from __future__ import annotations

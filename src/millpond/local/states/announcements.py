@@ -61,7 +61,7 @@ def _told(executions: Executions, arn: str, now: Mapping[str, Any]) -> Told:
     detail: dict[str, Any] = {member: found.get(member) for member in MEMBERS}
     for member in ("startDate", "stopDate", "redriveDate"):
         if detail[member] is not None:
-            detail[member] = int(detail[member] * 1000)
+            detail[member] = round(detail[member] * 1000)
     space = LONGEST
     for member in ("output", "input"):
         text = detail[member]

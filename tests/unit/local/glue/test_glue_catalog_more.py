@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -254,3 +255,41 @@ def test_figures_become_statistics() -> None:
     }
     assert found[3]["BinaryColumnStatisticsData"] == {"MaximumLength": 8, "AverageLength": 4.5, "NumberOfNulls": 0}
     assert "MinimumValue" not in found[4]["DoubleColumnStatisticsData"]
+
+
+def test_settings_of_column_statistics(shop: Glue, refused: Refused, glue_service: Any) -> None:
+    of = {"DatabaseName": "Shop", "TableName": "Orders"}
+    assert refused("GetColumnStatisticsTaskSettings", **of) == "EntityNotFoundException"
+    assert refused("UpdateColumnStatisticsTaskSettings", **of, Role="r") == "EntityNotFoundException"
+    wanted = {"Role": "r", "ColumnNameList": ["id"], "Schedule": "cron(0 3 * * ? *)"}
+    assert refused("CreateColumnStatisticsTaskSettings", **of, **{**wanted, "Schedule": "x"}) == "InvalidInputException"
+    odd = {**wanted, "ColumnNameList": ["no"]}
+    assert refused("CreateColumnStatisticsTaskSettings", **of, **odd) == "InvalidInputException"
+    assert refused("CreateColumnStatisticsTaskSettings", **of, **wanted, SampleSize=5.0) == "NotImplemented"
+    shop("CreateColumnStatisticsTaskSettings", **of, **wanted)
+    assert refused("CreateColumnStatisticsTaskSettings", **of, **wanted) == "AlreadyExistsException"
+    found = shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]
+    assert (found["DatabaseName"], found["TableName"], found["Role"]) == ("shop", "orders", "r")
+    assert found["Schedule"] == {"ScheduleExpression": "cron(0 3 * * ? *)", "State": "SCHEDULED"}
+    assert (found["ScheduleType"], found["SettingSource"], found["ColumnNameList"]) == ("CRON", "TABLE", ["id"])
+    assert refused("StartColumnStatisticsTaskRunSchedule", **of) == "InvalidInputException"
+    shop("StopColumnStatisticsTaskRunSchedule", **of)
+    assert refused("StopColumnStatisticsTaskRunSchedule", **of) == "InvalidInputException"
+    shop("UpdateColumnStatisticsTaskSettings", **of, Role="other")
+    found = shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]
+    assert (found["Role"], found["ColumnNameList"], found["Schedule"]["State"]) == ("other", ["id"], "NOT_SCHEDULED")
+    shop("StartColumnStatisticsTaskRunSchedule", **of)
+    settings = glue_service.parts["statistics_settings"]
+    moment, due = settings._next(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    assert (moment, [row["table_name"] for row in due]) == (dt.datetime(2026, 1, 1, 3, tzinfo=dt.UTC), ["orders"])
+    settings.runs = glue_service.parts["statistics_runs"]
+    settings.runs.start_run = lambda params, call: {"ColumnStatisticsTaskRunId": params["TableName"]}
+    settings._measure(due[0])
+    attempt = shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]["LastExecutionAttempt"]
+    assert (attempt["Status"], attempt["ColumnStatisticsTaskRunId"]) == ("STARTED", "orders")
+    shop("DeleteColumnStatisticsTaskSettings", **of)
+    assert refused("DeleteColumnStatisticsTaskSettings", **of) == "EntityNotFoundException"
+    shop("CreateColumnStatisticsTaskSettings", **of, Role="r")
+    assert "Schedule" not in shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]
+    shop("DeleteTable", DatabaseName="shop", Name="orders")
+    assert settings.endpoint.store.one("SELECT 1 FROM glue_statistics_settings") is None
