@@ -198,6 +198,7 @@ def _rules(classifier: dict[str, Any]) -> Custom:
         trim=not members.get("DisableValueTrimming", True),
         single_column=bool(members.get("AllowSingleColumn")),
         datatypes=tuple(members.get("CustomDatatypes") or ()) if members.get("CustomDatatypeConfigured") else (),
-        serde=members.get("Serde", ""),
+        # without a quote symbol there is nothing to detect: quotes are part of the cells
+        serde=members.get("Serde") or ("None" if members.get("QuoteSymbol") else "LazySimpleSerDe"),
     )
     return Custom(members["Name"], csv=rules)

@@ -30,14 +30,17 @@ JSON_LIMIT = 10 * MEGABYTE
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What files of one table have in common beside columns: "compatible" schemas."""
+    """What files of one table have in common beside columns: "compatible" schemas.
+
+    Files with and without quoted cells are compatible: the table's SerDe is then the one that reads quotes.
+    """
 
     classification: str
     compression: str = "none"
     delimiter: str = ""
     header: bool = False
-    quote: str = ""
-    serde: str = ""
+    quote: str = field(default="", compare=False)
+    serde: str = field(default="", compare=False)
     json_path: str = ""
     row_tag: str = ""
     grok: str = ""
@@ -248,7 +251,9 @@ def _csv(found: csv_text.Csv, sample: Sample, text: str, rules: csv_text.Rules |
     first = len(text.splitlines(keepends=True)[0].encode()) if found.header else 0
     records, average = _counts(sample, found.records, len(sample.data) - first)
     notes = [f"{found.ragged} rows with another number of cells"] if found.ragged else []
-    serde = rules.serde if rules and rules.serde not in ("", "None") else "LazySimpleSerDe"
+    serde = rules.serde if rules else "LazySimpleSerDe"
+    if serde == "None":  # "when you want the crawler to do the detection" (AWS docs)
+        serde = "OpenCSVSerDe" if found.quoted else "LazySimpleSerDe"
     if found.quoted and serde == "LazySimpleSerDe":
         notes.append(
             "quoted cells: LazySimpleSerDe does not remove the quotes; a CSV classifier with OpenCSVSerDe does"

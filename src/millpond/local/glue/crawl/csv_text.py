@@ -56,7 +56,7 @@ class Rules:
     trim: bool = True
     single_column: bool = False
     datatypes: tuple[str, ...] = ()
-    serde: str = ""
+    serde: str = "LazySimpleSerDe"  # or OpenCSVSerDe, or None: the one that fits
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ def _serde(leaf: Leaf, known: Format | None, columns: Columns) -> dict[str, Any]
             given = {"input.format": layout.grok, "input.grokCustomPatterns": layout.grok_custom}
             parameters = {name: value for name, value in given.items() if value}
         case "csv" if layout.serde == "OpenCSVSerDe":
-            quoting = {"separatorChar": layout.delimiter, "quoteChar": layout.quote or '"', "escapeChar": "\\"}
+            quoting = {"quoteChar": layout.quote or '"', "separatorChar": layout.delimiter}  # as in real catalogs
             return {"SerializationLibrary": OPEN_CSV, "Parameters": quoting}
         case "csv":
             parameters = {"field.delim": layout.delimiter}

@@ -193,7 +193,7 @@ def leaf_of(folder: str, files: Sequence[File]) -> Leaf:
         seen[file.contents.columns] = count + 1, first
     return Leaf(
         folder=folder,
-        layout=files[0].contents.layout,
+        layout=_layout(file.contents.layout for file in files),
         columns=columns,
         objects=len(files),
         size=sum(file.size for file in files),
@@ -202,6 +202,12 @@ def leaf_of(folder: str, files: Sequence[File]) -> Leaf:
         literal=files[-1].contents.literal,
         shapes=tuple(Shape(shape, count, first) for shape, (count, first) in seen.items()),
     )
+
+
+def _layout(layouts: Iterable[Layout]) -> Layout:
+    """The layout of compatible files: one with quoted cells, if there is one."""
+    found = list(dict.fromkeys((layout.quote, layout.serde, layout) for layout in layouts))
+    return next((layout for quote, _, layout in found if quote), found[0][2])
 
 
 def _data(file: File) -> int:
@@ -353,7 +359,7 @@ def difference(folder: str, groups: Sequence[_Open]) -> str:
 
 def told(layout: Layout, other: Layout) -> str:
     """What a layout is, as far as it differs from another."""
-    members = ("classification", "compression", "delimiter", "header", "quote", "serde", "json_path", "row_tag", "grok")
+    members = ("classification", "compression", "delimiter", "header", "json_path", "row_tag", "grok")
     found = [f"{name} {getattr(layout, name)!r}" for name in members if getattr(layout, name) != getattr(other, name)]
     return ", ".join(found[:2])
 
@@ -460,7 +466,7 @@ def _sum(root: str, leaves: Sequence[Leaf]) -> Leaf:
         shapes[one.columns] = replace(before, files=before.files + one.files) if before else one
     return Leaf(
         folder=root,
-        layout=leaves[0].layout,
+        layout=_layout(leaf.layout for leaf in leaves),
         columns=columns,
         objects=sum(leaf.objects for leaf in leaves),
         size=sum(leaf.size for leaf in leaves),

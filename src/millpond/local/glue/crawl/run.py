@@ -33,12 +33,29 @@ def survey(settings: Settings, world: World, found: Survey) -> None:
     for kind, read in READERS.items():
         for target in settings.targets.get(kind) or []:
             read(target, settings, world, found)
+    found.entries[:] = _once(found.entries, world)
     for entry in found.entries:
         world.log("INFO", f"Found table {entry.name} at {entry.location}: {entry.reason}")
         for warning in entry.warnings:
             world.log("WARN", f"Table {entry.name}: {warning}")
     if not found.entries and not found.unchanged:
         world.log("WARN", "The crawl found no table: see the lines above for what each target holds")
+
+
+def _once(entries: Sequence[Entry], world: World) -> list[Entry]:
+    """The entries, without those that a second target, one that overlaps with the first, has found again."""
+    kept: list[Entry] = []
+    seen: set[str] = set()
+    for entry in entries:
+        storage, parameters = entry.table["StorageDescriptor"], entry.table["Parameters"]
+        facts = [parameters.get(name) for name in ("classification", "compressionType", "connectionName")]
+        same = repr((entry.database, entry.location, storage["Columns"], entry.table["PartitionKeys"], facts))
+        if same in seen:
+            world.log("INFO", f"{entry.location} lies within more than one target: it is one table")
+        else:
+            kept.append(entry)
+        seen.add(same)
+    return kept
 
 
 def decide(settings: Settings, found: Survey, catalog: Catalog, world: World, now_ms: int) -> list[Change]:
