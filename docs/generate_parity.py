@@ -77,8 +77,8 @@ one around it, whose Catch sees the nested state's input.
 Distributed Maps: the causes of States.ItemReaderFailed and States.ResultWriterFailed are AWS's where they are known,
 else ours. A result file ends at 1 GiB (AWS does not document where). A Map Run that is stopped with its execution
 writes no result files. With a WriterConfig alone, OutputType JSONL gives an array, as JSON does. Objects that are gzip
-files are unpacked whatever they are called. Of Parquet, decimals are strings and binary values base64. A redrive of a
-Map state whose items could not be read starts another Map Run. Where the gathered results are more than an output may
+or Zstandard files are unpacked whatever they are called. Of Parquet, decimals are strings and binary values base64. A
+redrive of a Map state whose items could not be read starts another Map Run. Where the gathered results are more than an output may
 be, the state fails with States.DataLimitExceeded and its Map Run shows SUCCEEDED; AWS does not document what its shows.
 
 Mocked executions (Step Functions Local's configuration): the cause of a call that its file does not answer has words of

@@ -52,11 +52,34 @@ class _Body(io.RawIOBase):
         return len(part)
 
 
+class _Zstandard(io.RawIOBase):
+    """The bytes of a Zstandard file. Python 3.11 cannot read one; Arrow can, and is imported only for it."""
+
+    def __init__(self, stream: Any) -> None:
+        import pyarrow
+
+        self._found = pyarrow.CompressedInputStream(pyarrow.PythonFile(stream), "zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            part: bytes = self._found.read(len(buffer))
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"The object cannot be decompressed: {error}") from None
+        buffer[: len(part)] = part
+        return len(part)
+
+
 def unpacked(body: Any) -> BinaryIO:
-    """The bytes themselves, where the object is a gzip file, and as they are where it is not."""
+    """The bytes themselves, where the object is a gzip or a Zstandard file, and as they are where it is neither."""
     stream = io.BufferedReader(_Body(body), PIECE)
-    if stream.peek(2)[:2] == b"\x1f\x8b":
+    begin = stream.peek(4)[:4]
+    if begin[:2] == b"\x1f\x8b":
         return cast("BinaryIO", io.BufferedReader(cast("Any", gzip.GzipFile(fileobj=stream, mode="rb")), PIECE))
+    if begin == b"\x28\xb5\x2f\xfd":
+        return cast("BinaryIO", io.BufferedReader(_Zstandard(stream), PIECE))
     return cast("BinaryIO", stream)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
 from millpond.engine import TaskCall
@@ -110,6 +111,7 @@ def damaged() -> bytes:
     [
         ("JSONL", damaged(), "cannot be decompressed"),
         ("JSONL", gzip.compress(b'{"a": 1}\n', mtime=0)[:-4], "cannot be decompressed"),
+        ("JSONL", b"\x28\xb5\x2f\xfd and no more", "cannot be decompressed"),
         ("CSV", b"a,b\n1,\xff\n", "not UTF-8"),
         ("JSON", b"[1, \xff]", "not UTF-8"),
         ("JSONL", b"1\n1e999\n", "Line 2 .* out of range of double"),
@@ -122,6 +124,19 @@ def test_what_cannot_be_read_leaves_no_files(readers: ItemReaders, s3: S3, kind:
         readers.read(call(kind))
     assert told.value.error == "States.ItemReaderFailed"
     assert not readers.folder(MAP_RUN).exists()
+
+
+def zstandard(text: bytes) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, "zstd") as packed:
+        packed.write(text)
+    return bytes(sink.getvalue())
+
+
+def test_zstandard_files_are_unpacked(readers: ItemReaders, s3: S3) -> None:
+    s3.body = zstandard(b'{"a": 1}\n' * 100_000)
+    assert readers.read(call("JSONL")) == {"Items": 100_000}
+    assert readers.opened(MAP_RUN).item(99_999).value == {"a": 1}
 
 
 def test_items_are_there_until_the_map_run_has_succeeded(readers: ItemReaders, s3: S3) -> None:
