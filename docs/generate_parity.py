@@ -78,8 +78,9 @@ Distributed Maps: the causes of States.ItemReaderFailed and States.ResultWriterF
 else ours. A result file ends at 1 GiB (AWS does not document where). A Map Run that is stopped with its execution
 writes no result files. With a WriterConfig alone, OutputType JSONL gives an array, as JSON does. Objects that are gzip
 or Zstandard files are unpacked whatever they are called. Of Parquet, decimals are strings and binary values base64. A
-redrive of a Map state whose items could not be read starts another Map Run. Where the gathered results are more than an output may
-be, the state fails with States.DataLimitExceeded and its Map Run shows SUCCEEDED; AWS does not document what its shows.
+redrive of a Map state whose items could not be read starts another Map Run. Where the gathered results are more than
+an output may be, the state fails with States.DataLimitExceeded and its Map Run shows SUCCEEDED; AWS does not document
+what its shows.
 
 Mocked executions (Step Functions Local's configuration): the cause of a call that its file does not answer has words of
 ours; a mocked Throw on a `.sync` or `.waitForTaskToken` task comes after a TaskSubmitted event with `{}`; a mocked
