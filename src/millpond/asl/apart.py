@@ -36,7 +36,7 @@ _READY = b"ready\n"
 _IDLE = 2  # workers kept for the next expression
 
 TAKES_LONG = "U1001: Expression evaluation timeout: Check for infinite loop"
-TAKES_MUCH = "U1001: Expression evaluation exceeded the memory limit"
+TAKES_MUCH = "U1001: Expression evaluation memory limit exceeded"
 
 # --------------------------------------------------------------------------------------------------------- which ones
 

@@ -558,33 +558,58 @@ def _jsonata(visit: Visit) -> Iterator[Diagnostic]:
         raw: Mapping[str, Json] = codec.state_to_json(visit.state)
         nested = {"Branches", "ItemProcessor", "Comment", "Type", "QueryLanguage", "Retry"}
         for key in raw.keys() - nested:
-            yield from _expressions(raw[key], (*visit.place, key))
+            yield from _expressions(raw[key], (*visit.place, key), tuple(_absent(visit.state, key)))
 
 
-_ERROR_OUTPUT = re.compile(r"\$states\.errorOutput\b")
+Absent = tuple[re.Pattern[str], str]
+_ERROR_OUTPUT: Absent = (
+    re.compile(r"\$states\.errorOutput\b"),
+    "Reference to '$states.errorOutput' is only supported in a Catch.",
+)
+_RESULT: Absent = (
+    re.compile(r"\$states\.result\b"),
+    "Reference to '$states.result' is only supported in Assign and Output of a Task, Parallel or Map state.",
+)
 
 
-def _expressions(value: Json, at: Place) -> Iterator[Diagnostic]:
+def _absent(state: State, key: str) -> Iterator[Absent]:
+    """What `$states` does not have in a field ("Transforming data with JSONata": it is caught at creation)."""
+    if key != "Catch":
+        yield _ERROR_OUTPUT
+    if key not in ("Assign", "Output") or not isinstance(state, Task | Parallel | Map):
+        yield _RESULT
+
+
+def _expressions(value: Json, at: Place, absent: tuple[Absent, ...]) -> Iterator[Diagnostic]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _expressions(item, (*at, key))
+            yield from _expressions(item, (*at, key), absent)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _expressions(item, (*at, index))
-    elif isinstance(value, str) and jsonata.is_expression(value):
-        source = jsonata.source(value)
-        try:
-            jsonata.parse(source)
-        except paths.PathSyntaxError as error:
-            # AWS leaves out JSONata's own code of the error (`S0202: `).
-            yield Diagnostic("INVALID_JSONATA_EXPRESSION", re.sub(r"^[A-Z]\d{4}: ", "", error.message), at=at)
-            return
-        if "Catch" not in at and _ERROR_OUTPUT.search(source):
-            message = "Reference to '$states.errorOutput' is only supported in a Catch."
+            yield from _expressions(item, (*at, index), absent)
+    elif isinstance(value, str):
+        yield from _expression(value, at, absent)
+
+
+def _expression(text: str, at: Place, absent: tuple[Absent, ...]) -> Iterator[Diagnostic]:
+    if text.startswith("{%") != text.endswith("%}"):
+        message = "A JSONata expression must start with '{%' and end with '%}'"
+        yield Diagnostic("INVALID_JSONATA_EXPRESSION", message, at=at)
+    if not jsonata.is_expression(text):
+        return
+    source = jsonata.source(text)
+    try:
+        jsonata.parse(source)
+    except paths.PathSyntaxError as error:
+        # AWS leaves out JSONata's own code of the error (`S0202: `).
+        yield Diagnostic("INVALID_JSONATA_EXPRESSION", re.sub(r"^[A-Z]\d{4}: ", "", error.message), at=at)
+        return
+    for pattern, message in absent:
+        if pattern.search(source):
             yield Diagnostic("UNSUPPORTED_JSONATA_EXPRESSION", message, at=at)
-        for name in references.unsupported(source):
-            message = f"Reference to '{name}' at the top level is not supported."
-            yield Diagnostic("UNSUPPORTED_JSONATA_EXPRESSION", message, at=at)
+    for name in references.unsupported(source):
+        message = f"Reference to '{name}' at the top level is not supported."
+        yield Diagnostic("UNSUPPORTED_JSONATA_EXPRESSION", message, at=at)
 
 
 _VARIABLE = re.compile(r"[^\W\d_][\w]{0,79}")

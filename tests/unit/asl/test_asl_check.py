@@ -307,6 +307,21 @@ WRONG = {
     ),
     "long name": ({"StartAt": "x" * 81, "States": {"x" * 81: PASS}}, "INVALID_STATE_NAME", f"/States/{'x' * 81}"),
     "deep": (machine(A=PASS | {"Result": json.loads("[" * 400 + "]" * 400)}), "TOO_DEEPLY_NESTED", "/"),
+    "result of a state that does nothing": (
+        {"QueryLanguage": "JSONata"} | machine(A=PASS | {"Output": {"a": ["{% $states.result.x %}"]}}),
+        "UNSUPPORTED_JSONATA_EXPRESSION",
+        "/States/A/Output/a[0]",
+    ),
+    "result before there is one": (
+        {"QueryLanguage": "JSONata"} | machine(A=TASK | {"Arguments": {"JobName": "{% $states.result %}"}}),
+        "UNSUPPORTED_JSONATA_EXPRESSION",
+        "/States/A/Arguments/JobName",
+    ),
+    "expression that is not closed": (
+        {"QueryLanguage": "JSONata"} | machine(A=PASS | {"Output": "{% $x "}),
+        "INVALID_JSONATA_EXPRESSION",
+        "/States/A/Output",
+    ),
     "error output outside a catcher": (
         {"QueryLanguage": "JSONata"} | machine(A=PASS | {"Output": "{% $states.errorOutput %}"}),
         "UNSUPPORTED_JSONATA_EXPRESSION",
