@@ -111,6 +111,12 @@ ranges are told before broken enumerations and patterns. Where AWS documents no 
 registry a version is AVAILABLE or FAILURE at once, Protobuf versions are compared under NONE only, and JSON Schemas as
 far as their keywords can be; how AWS compares those is not published.
 
+Uses of Glue's carried operations that are refused, with an error that the operation's model has: TransactionId and
+QueryAsOfTime (governed tables), TargetDatabase, FederatedDatabase, FederatedTable, ViewDefinition, ViewUpdateAction,
+SchemaReference, UpdateOpenTableFormatInput, ReturnConnectionPasswordEncrypted, a SampleSize of column statistics, tests
+of connections that are not JDBC, targets of crawlers that are not carried, Ray and Scala jobs, GlueVersion `auto`,
+SPARK_CONNECT sessions, Protobuf under a compatibility but NONE.
+
 Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
 
 EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows and one

@@ -258,7 +258,7 @@ def test_definitions(shop: Workshop) -> None:
         NumberOfWorkers=2,
     )
     command = {"Name": "glueray", "ScriptLocation": "s3://b/x.py"}
-    refused("NotImplemented", glue.create_job, Name="x", Role="r", Command=command)
+    refused("InvalidInputException", glue.create_job, Name="x", Role="r", Command=command)
     glue.delete_job(JobName="defined")
     glue.delete_job(JobName="defined")
     refused("EntityNotFoundException", glue.get_job, JobName="defined")

@@ -96,15 +96,17 @@ class Glue:
             part.stop()
 
 
-# What any operation may answer although its model does not list it (AWS docs, "Common Errors"), and our refusals.
-_COMMON = frozenset({"ValidationException", "AccessDeniedException", "NotImplemented", "ServiceUnavailable"})
+# What any operation may answer although its model does not list it (AWS docs, "Common Errors").
+_COMMON = frozenset({"ValidationException", "AccessDeniedException"})
+REFUSAL = "NotImplemented"
 # Whose listing a NextToken continues: a token of another operation, table, job... is refused, as any that is not ours.
 _LISTED = ("CatalogId", "DatabaseName", "TableName", "JobName", "Name", "CrawlerName", "SessionId", "RegistryId")
 
 
 def _as_modelled(name: str, run: Operation) -> Operation:
     """The operation; what refuses its input is an error that its model knows: where it has not the one that was
-    raised, InvalidInputException (SearchTables), else the generic ValidationException (GetCrawlers)."""
+    raised, InvalidInputException (SearchTables), else the generic ValidationException (GetCrawlers). So is what refuses
+    a use of it that is not carried: 501 is for operations that are not carried at all."""
 
     @functools.cache
     def known() -> frozenset[str]:
@@ -116,10 +118,10 @@ def _as_modelled(name: str, run: Operation) -> Operation:
         try:
             return run(params, call)
         except AwsError as error:
-            if error.status != 400 or error.code in known():
+            if error.code in known() or (error.status != 400 and error.code != REFUSAL):
                 raise
             code = "InvalidInputException" if "InvalidInputException" in known() else "ValidationException"
-            raise AwsError(code, error.message) from None
+            raise AwsError(code, error.message.replace(" carry glue:", " carry this use of glue:", 1)) from None
 
     return modelled
 

@@ -192,8 +192,8 @@ def test_words_of_aws(shop: Glue) -> None:
 
 
 def test_what_governed_tables_had(shop: Glue, refused: Refused) -> None:
-    assert refused("GetTable", DatabaseName="shop", Name="orders", TransactionId="t") == "NotImplemented"
-    assert refused("GetPartitions", **WHERE, QueryAsOfTime=1.0) == "NotImplemented"
+    assert refused("GetTable", DatabaseName="shop", Name="orders", TransactionId="t") == "InvalidInputException"
+    assert refused("GetPartitions", **WHERE, QueryAsOfTime=1.0) == "InvalidInputException"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_settings_of_column_statistics(shop: Glue, refused: Refused, glue_servic
     assert refused("CreateColumnStatisticsTaskSettings", **of, **{**wanted, "Schedule": "x"}) == "InvalidInputException"
     odd = {**wanted, "ColumnNameList": ["no"]}
     assert refused("CreateColumnStatisticsTaskSettings", **of, **odd) == "InvalidInputException"
-    assert refused("CreateColumnStatisticsTaskSettings", **of, **wanted, SampleSize=5.0) == "NotImplemented"
+    assert refused("CreateColumnStatisticsTaskSettings", **of, **wanted, SampleSize=5.0) == "InvalidInputException"
     shop("CreateColumnStatisticsTaskSettings", **of, **wanted)
     assert refused("CreateColumnStatisticsTaskSettings", **of, **wanted) == "AlreadyExistsException"
     found = shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]

@@ -68,7 +68,7 @@ def test_encryption_settings(glue: Glue, refused: Refused) -> None:
     shown = glue("GetDataCatalogEncryptionSettings")["DataCatalogEncryptionSettings"]
     assert shown == {**given, "ConnectionPasswordEncryption": {"ReturnConnectionPasswordEncrypted": False}}
     asked = {"ConnectionPasswordEncryption": {"ReturnConnectionPasswordEncrypted": True}}
-    assert refused("PutDataCatalogEncryptionSettings", DataCatalogEncryptionSettings=asked) == "NotImplemented"
+    assert refused("PutDataCatalogEncryptionSettings", DataCatalogEncryptionSettings=asked) == "InvalidInputException"
 
 
 def test_there_is_one_catalog(glue: Glue, refused: Refused) -> None:
