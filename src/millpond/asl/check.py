@@ -357,7 +357,7 @@ def _handlers(visit: Visit) -> Iterator[Diagnostic]:
             ("IntervalSeconds", retrier.interval_seconds, 1, LONGEST_SECONDS),
             ("MaxAttempts", retrier.max_attempts, 0, LONGEST_SECONDS),
             ("BackoffRate", retrier.backoff_rate, 1.0, ENDLESS),
-            ("MaxDelaySeconds", retrier.max_delay_seconds, 1, 31_622_400),
+            ("MaxDelaySeconds", retrier.max_delay_seconds, 1, 31_622_399),
         ]
         yield from _outside(ranges, (*visit.place, "Retry", index))
 

@@ -307,6 +307,11 @@ WRONG = {
     ),
     "long name": ({"StartAt": "x" * 81, "States": {"x" * 81: PASS}}, "INVALID_STATE_NAME", f"/States/{'x' * 81}"),
     "deep": (machine(A=PASS | {"Result": json.loads("[" * 400 + "]" * 400)}), "TOO_DEEPLY_NESTED", "/"),
+    "delay of a leap year": (
+        machine(A=TASK | {"Retry": [{"ErrorEquals": ["States.ALL"], "MaxDelaySeconds": 31_622_400}]}),
+        "SCHEMA_VALIDATION_FAILED",
+        "/States/A/Retry[0]/MaxDelaySeconds",
+    ),
     "result of a state that does nothing": (
         {"QueryLanguage": "JSONata"} | machine(A=PASS | {"Output": {"a": ["{% $states.result.x %}"]}}),
         "UNSUPPORTED_JSONATA_EXPRESSION",
