@@ -66,6 +66,8 @@ SLICE = 200
 """States that one execution may run before the next one's turn, and between two batches."""
 
 EXPRESS_SECONDS = 300.0
+STANDARD_SECONDS = 31_622_400.0
+"""A year ("Step Functions service quotas"), and a leap year at that, as in MaxDelaySeconds."""
 RESUME_SECONDS = 2.0
 """What a task's overdue timeout leaves after a restart, so that an outcome which was recorded in time is told first."""
 
@@ -682,7 +684,15 @@ class Engine:
         self._push(self._timers, timer)
         if frame is not None:
             frame.timers.append(timer)
+            self._cap(run, self.clock.now() + seconds)
         return timer
+
+    def _cap(self, run: Run, due: float) -> None:
+        """An execution takes a year at most; who never waits so long needs no timer for it."""
+        last = (run.start.redriven_at or run.start.started_at) + STANDARD_SECONDS
+        if due > last and run.deadline is None:
+            run.deadline = Timer(last, "execution", run, None)
+            self._push(self._alarms, run.deadline)
 
     def _push(self, heap: list[tuple[float, int, Timer]], timer: Timer) -> None:
         self._armed += 1
@@ -698,6 +708,7 @@ class Engine:
         timer = Timer(at, kind, frame.run, frame)
         self._push(self._alarms, timer)
         frame.timers.append(timer)
+        self._cap(frame.run, at)
 
     def _fire_timers(self) -> None:
         for heap, now in ((self._timers, self.clock.monotonic()), (self._alarms, self.clock.now())):

@@ -90,6 +90,15 @@ def test_a_year_takes_no_time() -> None:
     assert run.status == "SUCCEEDED" and run.seconds == pytest.approx(31_536_000, abs=1)
 
 
+def test_no_execution_takes_longer_than_a_year() -> None:
+    """ "Step Functions service quotas": it is TIMED_OUT then, as AWS's is."""
+    run = simulate(one({"Type": "Wait", "Seconds": 99_999_999}))
+    assert run.status == "TIMED_OUT" and run.seconds == pytest.approx(366 * 86_400, abs=1)
+    first = {"Type": "Wait", "Seconds": 30_000_000, "Next": "B"}
+    states = {"A": first, "B": {"Type": "Wait", "Seconds": 30_000_000, "End": True}}
+    assert simulate({"StartAt": "A", "States": states}).status == "TIMED_OUT"
+
+
 def test_fakes_tell_calls_apart() -> None:
     tasks = FakeTasks()
     tasks.on(GLUE).succeed("any")
