@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from awsglue import _choices, _documents, _json, _records, _rows, _s3
+from awsglue import _choices, _csv, _documents, _json, _records, _rows, _s3
 from awsglue._aws import client, folder
 from awsglue._documents import Source
 from awsglue._table import Partition, Table
@@ -54,7 +54,28 @@ def _load(
         with _partitions_as_text(spark):
             frame = _json.load(source, whole=False)
         return _kept(frame, _lower(_as_cataloged(frame, table)))
+    source = Source(lambda: spark.read.options(**(options or {})), paths)
+    if table.format() == "csv" and (escape := table.escape()):
+        marked = source.lines().where(f.col("value").contains(escape + table.options()["quote"]))
+        if not marked.isEmpty():
+            return _escaped(spark, table, source, escape, partitions=partitions)
     return _lower(_reader(spark, table, partitions=partitions).options(**(options or {})).load(paths))
+
+
+def _escaped(spark: SparkSession, table: Table, source: Source, escape: str, *, partitions: bool) -> DataFrame:
+    """CSV files in which quotes are escaped, which Spark's reader does not read together with doubled ones."""
+    said = table.options()
+    given = {"separator": said["sep"], "quoteChar": said["quote"], "escaper": escape, "skipFirst": said["header"]}
+    with _partitions_as_text(spark):
+        frame = _csv.read(source, given)
+    names = [one.name for one in table.schema(partitions=False).fields]
+    made = [
+        (frame[f"col{n}"] if f"col{n}" in frame.columns else f.lit(None).cast("string")).alias(name)
+        for n, name in enumerate(names)
+    ]
+    types = {one.name: one.dataType for one in table.schema(partitions=True).fields}
+    keys = [frame[_choices.tick(key)].cast(types[key]).alias(key) for key in table.keys] if partitions else []
+    return _lower(frame.select(*made, *keys))
 
 
 @contextlib.contextmanager

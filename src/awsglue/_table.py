@@ -121,11 +121,15 @@ class Table:
         options = {"sep": separator, "header": "false", "enforceSchema": "true"}
         if self.parameters.get("skip.header.line.count", "0") != "0":
             options["header"] = "true"
-        if quoted := given.get("quoteChar"):
-            options["quote"] = quoted
-        if escaped := given.get("escapeChar"):
-            options["escape"] = escaped
-        return options
+        quoted = given.get("quoteChar") or '"'
+        return options | {"quote": quoted, "escape": quoted}  # a quote inside quotes is doubled; see also `escape`
+
+    def escape(self) -> str:
+        """What stands before a quote inside quotes in a CSV table, besides another quote; "" for nothing."""
+        if PROVIDER in self.parameters:
+            return ""
+        usual = "\\" if "opencsv" in self._library() else ""
+        return str(self.serde.get("Parameters", {}).get("escapeChar") or usual)
 
     def partitions(self, expression: str = "") -> list[Partition]:
         """All partitions, or those for which the catalog finds `expression` true (catalogPartitionPredicate)."""

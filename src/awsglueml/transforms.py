@@ -80,3 +80,13 @@ class EntityDetector:
         detectionSensitivity: str = "LOW",
     ) -> DynamicFrame:
         _refused("EntityDetector")
+
+    def classify_columns(
+        self,
+        frame: DynamicFrame,
+        entityTypes: Sequence[str],
+        sampleFraction: float | None = None,
+        thresholdFraction: float | None = None,
+        detectionSensitivity: str = "LOW",
+    ) -> dict[str, Any]:
+        _refused("EntityDetector")

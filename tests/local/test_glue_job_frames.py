@@ -50,6 +50,9 @@ MEDICARE = """drg definition,provider id,provider name,average covered charges
 """
 
 
+QUOTED = 'id;name;note\n1;"a; b";"x ""y"" z"\n2;c;"say \\"hi\\""\n'
+
+
 @pytest.fixture(scope="module")
 def printed(aws: Callable[[str], Any]) -> dict[str, str]:
     """What each case printed."""
@@ -88,6 +91,25 @@ def printed(aws: Callable[[str], Any]) -> dict[str, str]:
             },
         },
     )
+    shop.put("quoted/kind=a/q.csv", QUOTED)
+    aws("glue").create_table(
+        DatabaseName="payments",
+        TableInput={
+            "Name": "quoted",
+            "PartitionKeys": [{"Name": "kind", "Type": "string"}],
+            "Parameters": {"skip.header.line.count": "1"},
+            "StorageDescriptor": {
+                "Columns": [{"Name": name, "Type": "string"} for name in ("id", "name", "note", "more")],
+                "Location": "s3://workshop/quoted/",
+                "SerdeInfo": {
+                    "SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+                    "Parameters": {"separatorChar": ";", "quoteChar": '"', "escapeChar": "\\"},
+                },
+            },
+        },
+    )
+    place = {"Values": ["a"], "StorageDescriptor": {"Location": "s3://workshop/quoted/kind=a/"}}
+    aws("glue").create_partition(DatabaseName="payments", TableName="quoted", PartitionInput=place)
     place = {"Values": ["05"], "StorageDescriptor": {"Location": "s3://workshop/visits/month=05/"}}
     aws("glue").create_partition(DatabaseName="payments", TableName="visits", PartitionInput=place)
     names = [case.stem for case in CASES]

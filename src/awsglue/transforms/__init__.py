@@ -3,7 +3,8 @@
 The trained ones (awsglueml) are here too: they raise NotImplementedError.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from awsglue.transforms.apply_mapping import ApplyMapping
 from awsglue.transforms.coalesce import Coalesce
@@ -28,7 +29,9 @@ from awsglue.transforms.transform import GlueTransform
 from awsglue.transforms.unbox import Unbox
 from awsglue.transforms.union import Union
 from awsglue.transforms.unnest_frame import SimplifyDDBJson, UnnestFrame
-from awsglueml.transforms import FillMissingValues, FindIncrementalMatches, FindMatches
+
+if TYPE_CHECKING:
+    from awsglueml.transforms import FillMissingValues, FindIncrementalMatches, FindMatches
 
 __all__ = [
     "ApplyMapping",
@@ -85,6 +88,13 @@ ALL_TRANSFORMS: set[type[GlueTransform]] = {
     Union,
     UnnestFrame,
 }
+
+
+def __getattr__(name: str) -> Any:
+    """The trained ones: awsglueml needs this package, and a script may import it first."""
+    if name in __all__:
+        return getattr(importlib.import_module("awsglueml.transforms"), name)
+    raise AttributeError(f"module 'awsglue.transforms' has no attribute {name!r}")
 
 
 def get_transforms() -> set[type[GlueTransform]]:
