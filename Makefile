@@ -13,11 +13,13 @@ GLUE := 5.1
 # Two test processes: half of the time is spent waiting. A file's tests stay together, they share an endpoint.
 # One that crashes is not begun again: pytest-xdist would wait for its tests for ever.
 SIDE_BY_SIDE := -n 2 --dist loadfile --max-worker-restart=0
+# The two must name the same tests: one seed for both, another in each run.
+test quick: export PYTHONHASHSEED := $(shell echo $$$$)
 export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
 
 .PHONY: help demo test quick check bench reliability setup runtime clean distclean
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt

@@ -164,7 +164,11 @@ ROWS: list[tuple[str, dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("resource", "parameters", "expected"), ROWS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("resource", "parameters", "expected"),
+    ROWS,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:40],
+)
 def test_a_task(resource: str, parameters: dict[str, Any], expected: set[str]) -> None:
     child = StateMachine(name="child", definition=machine({"A": {"Type": "Succeed"}}))
     assert told(task(resource, parameters), TOPIC, child) == expected
