@@ -384,6 +384,12 @@ def _scheme(root: str, leaves: Sequence[Leaf]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
+def _level_key(segments: Iterable[str], n: int) -> str:
+    """The key of level `n`: the one that all its folders name, else `partition_n`."""
+    keys = {_key(segment) for segment in segments}
+    return (keys.pop() if len(keys) == 1 else "") or f"partition_{n}"
+
+
 def _levels(root: str, folder: str) -> list[str]:
     rest = folder[len(root) :].rstrip("/")
     return rest.split("/") if rest else []
@@ -447,9 +453,25 @@ def _close(state: _Grouping, folder: str, at: str, difference: str = "") -> None
 def _table(root: str, leaves: Sequence[Leaf], keys: tuple[str, ...], why: str) -> Table:
     if not keys:
         return Table(root, _sum(root, leaves), reason=f"one schema in {root or 'the bucket'}; {why}")
-    parts = tuple(Part(tuple(map(_value, _levels(root, leaf.folder))), leaf) for leaf in leaves)
+    parts, odd = _parts(root, leaves, keys)
     reason = f"{len(parts)} folders below {root or 'the bucket'} are similar; {why}"
-    return Table(root, _sum(root, leaves), _unique(keys), parts, reason)
+    return Table(root, _sum(root, leaves), _unique(keys), parts, reason, odd)
+
+
+def _parts(root: str, leaves: Sequence[Leaf], keys: Sequence[str]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """The partitions, no two of the same values. A level whose folders have several keys keeps its folders' names."""
+    found: dict[tuple[str, ...], Part] = {}
+    same = []
+    for leaf in leaves:
+        levels = _levels(root, leaf.folder)
+        pairs = zip(levels, keys, strict=True)
+        values = tuple(_value(level) if _key(level) in (key, "") else level for level, key in pairs)
+        if values in found:  # `p=1` and `P=1`, `p=A` and `p=%41`
+            same.append(leaf.folder)
+            values = tuple(levels)
+        found[values] = Part(values, leaf)
+    odd = f"folders with the values of another one keep their names as values: {', '.join(same[:3])}"
+    return tuple(found.values()), (odd,) if same else ()
 
 
 def _unique(keys: Sequence[str]) -> tuple[str, ...]:
@@ -490,7 +512,7 @@ def _combined(files: Sequence[File], root: str) -> list[Table]:
     for folders in by_layout.values():
         leaves = [leaf_of(folder, members) for folder, members in sorted(folders.items())]
         depth = len(_levels(root, leaves[0].folder))
-        keys = _scheme(root, leaves) or tuple(f"partition_{n}" for n in range(depth))
+        keys = tuple(_level_key([_levels(root, leaf.folder)[n] for leaf in leaves], n) for n in range(depth))
         found.append(_table(root, leaves, keys, "compatible schemas are combined"))
     if len(found) > 1:
         odd = f"{root or 'the bucket'} holds several formats, compressions or depths: one table each on one prefix"
