@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import Workshop
 
 from millpond.local.glue import job_runs
+from millpond.local.server import Server
 from millpond.local.service import Endpoint
 
 Aws = Callable[[str], Any]
@@ -203,9 +204,10 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
         events.delete_rule(Name="all")
     events.remove_targets(Rule="all", Ids=list("012345"))
     events.delete_rule(Name="all")
-    events.put_rule(Name="odd", EventPattern='{"source": [{"prefix": 5}]}')
     with pytest.raises(ClientError, match="InvalidEventPattern"):
-        events.put_targets(Rule="odd", Targets=[{"Id": "1", "Arn": heard.arn}])
+        events.put_rule(Name="odd", EventPattern='{"source": [{"prefix": 5}]}')
+    with pytest.raises(ClientError, match="ScheduleExpression"):
+        events.put_rule(Name="odd", ScheduleExpression="rate(1 hours)")
 
 
 def test_a_schedule_sends_its_events(aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,3 +222,19 @@ def test_a_schedule_sends_its_events(aws: Aws, endpoint: Endpoint, monkeypatch: 
     events.delete_rule(Name="timed")
     events.put_rule(Name="never", ScheduleExpression="cron(0 0 1 1 ? 2020)")
     events.put_targets(Rule="never", Targets=[{"Id": "1", "Arn": heard.arn}])
+
+
+def test_rules_and_deliveries_outlive_the_endpoint(tmp_path: Path, serve: Any) -> None:
+    with serve(Server(tmp_path / ".millpond")) as first:
+        heard = Heard(first.endpoint.client, "outlived")
+        rule(first.endpoint.client, "outlives", {"source": ["aws.glue"]}, {"Arn": heard.arn, "InputPath": "$.id"})
+        target = json.dumps({"Id": "0", "Arn": heard.arn, "InputPath": "$.id"})
+        row = (ARN.format("events", "rule/outlives"), target, json.dumps({"id": "left", "time": "t"}))
+        first.router.moto.rules.stop()
+        with first.endpoint.store.write() as db:  # as a kill would leave it
+            db.execute("INSERT INTO events_deliveries (rule, target, event, hops) VALUES (?, ?, ?, 0)", row)
+    with serve(Server(tmp_path / ".millpond")) as second:
+        heard = Heard(second.endpoint.client, "outlived")
+        assert heard.until(lambda one: one == "left")
+        second.endpoint.client("glue").create_database(DatabaseInput={"Name": "told"})
+        heard.until(lambda one: one != "left")
