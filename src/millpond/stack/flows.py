@@ -214,7 +214,8 @@ def _told(rule: str) -> Statement:
 
 
 def _passed(call: Call, roles: Mapping[str, str]) -> list[Statement]:
-    given = {key.removesuffix(".$") for key in call.arguments}
+    """No arguments at all: one expression computes them."""
+    given = {key.removesuffix(".$") for key in call.arguments} or roles.keys()
     return [pass_role(call.role(name), service) for name, service in roles.items() if name in given]
 
 
@@ -281,7 +282,8 @@ def _nested(call: Call) -> list[Statement]:
 
 def _gateway(call: Call) -> list[Statement]:
     """Only a call that is signed (AuthType IAM_ROLE or RESOURCE_POLICY) needs a permission."""
-    if (call.static("AuthType") or "NO_AUTH") == "NO_AUTH" and "AuthType.$" not in call.arguments:
+    said = {"AuthType", "AuthType.$"} & call.arguments.keys()
+    if call.static("AuthType") == "NO_AUTH" or (call.arguments and not said):
         return []
     api = (call.static("ApiEndpoint") or "*").partition(".")[0]
     stage, path = call.static("Stage") or "*", (call.static("Path") or "/*").lstrip("/")

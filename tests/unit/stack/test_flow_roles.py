@@ -141,6 +141,12 @@ ROWS: list[tuple[str, dict[str, Any], set[str]]] = [
             "secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:secret:events!connection/c/*",
         },
     ),
+    ("apigateway:invoke", {"ApiEndpoint.$": "$.a", "AuthType.$": "$.b"}, {"execute-api:Invoke execute-api:*/*/*/*"}),
+    (
+        "sagemaker:createModel",
+        {},
+        {"sagemaker:CreateModel sagemaker:ListTags sagemaker:model/*", passed(ANY_ROLE, "sagemaker")},
+    ),
     ("bedrock:invokeModel", {"ModelId": "m"}, {"bedrock:InvokeModel bedrock:${AWS::Region}::foundation-model/m"}),
     ("aws-sdk:s3:listObjectsV2", {"Bucket": "b"}, {"s3:ListBucket s3:::b"}),
     (
