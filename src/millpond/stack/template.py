@@ -108,12 +108,10 @@ class _Making:
                 return value
 
     def role(self, logical_id: str, service: str, statements: list[iam.Statement]) -> t_iam.Role:
-        policy = {"Version": "2012-10-17", "Statement": statements}
-        role = t_iam.Role(
-            logical_id,
-            AssumeRolePolicyDocument=self.value(iam.trust(service)),
-            Policies=[t_iam.Policy(PolicyName="millpond", PolicyDocument=self.value(policy))],
-        )
+        policy = self.value({"Version": "2012-10-17", "Statement": statements})
+        policies = [t_iam.Policy(PolicyName="millpond", PolicyDocument=policy)]
+        more = {"Policies": policies} if statements else {}  # IAM takes no policy without a statement
+        role = t_iam.Role(logical_id, AssumeRolePolicyDocument=self.value(iam.trust(service)), **more)
         self.add(role)
         return role
 
@@ -381,13 +379,14 @@ def _flow(making: _Making, flow: states.StateMachine) -> None:
 
     text = TOKEN.sub(substitution, text)
     making.definitions[flow.name] = json.loads(text)
+    more = {"DefinitionSubstitutions": substitutions} if substitutions else {}  # an empty one is not valid
     making.add(
         t_states.StateMachine(
             flow.logical_id,
             StateMachineName=making.text(flow.physical_name),
             RoleArn=t.GetAtt(role, "Arn"),
             DefinitionString=text,
-            DefinitionSubstitutions=substitutions,
+            **more,
         )
     )
     making.template.add_output(t.Output(flow.logical_id, Value=t.Ref(flow.logical_id)))

@@ -98,6 +98,15 @@ def test_same_project_gives_the_same_bytes(root: Path) -> None:
     assert [asset.key for asset in first.assets] == [asset.key for asset in second.assets]
 
 
+def test_a_flow_that_calls_nothing_has_no_policy_and_no_substitutions(root: Path) -> None:
+    """CloudFormation takes neither an empty Statement nor empty DefinitionSubstitutions."""
+    quiet = 'states.StateMachine(name="quiet", definition=asl.Machine(start_at="A", states={"A": asl.Succeed()}))\n'
+    (root / "pipeline.py").write_text(PIPELINE + "quiet = " + quiet)
+    resources = build(root).template["Resources"]
+    assert "Policies" not in resources["QuietStateMachineRole"]["Properties"]
+    assert "DefinitionSubstitutions" not in resources["QuietStateMachine"]["Properties"]
+
+
 def test_assets_keep_their_path_and_zip_their_folder(root: Path) -> None:
     assets = {asset.key.split("/", 2)[2]: asset for asset in build(root).assets}
     assert set(assets) == {"jobs/join.py", "functions/hello.zip"}
