@@ -118,7 +118,7 @@ def s3_entry(table: Table, bucket: str, crawl: Crawl) -> Entry:
         given,
         partitions,
         table.reason,
-        (*table.warnings, *warnings),
+        (*table.warnings, *warnings, *_misplaced(table.leaf)),
         why={column.name: column_reason(column.name, spell(column.type), table.leaf) for column in columns},
         keys_why=_keys_reason(table, keys),
     )
@@ -170,6 +170,17 @@ def _apart(table: Table) -> tuple[Columns, tuple[str, ...], tuple[str, ...]]:
         return table.leaf.columns, keys, (f"columns and folders share names ({listed}): keys renamed",)
     columns = tuple(column for column in table.leaf.columns if column.name not in both)
     return columns, table.keys, (f"columns and folders share names ({listed}): the partition key is kept",)
+
+
+def _misplaced(leaf: Leaf) -> tuple[str, ...]:
+    """A warning where CSV files have the same columns at other places: their names do not count when they are read."""
+    if leaf.layout.classification != "csv":
+        return ()
+    names = [column.name for column in leaf.columns]
+    odd = [
+        shape.first for shape in leaf.shapes if [column.name for column in shape.columns] != names[: len(shape.columns)]
+    ]
+    return (f"CSV is read by place, and {odd[0]} has its columns at other places than the table",) if odd else ()
 
 
 def _partition(part: Part, bucket: str, gone: set[str]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def read(text: str, *, complete: bool, row_tag: str = "") -> Xml | None:
     kinds: dict[str, Type] = {}
     for row in rows:
         for name, kind in _members(row):
-            kinds[name] = widen(kinds[name], kind) if name in kinds else kind
+            kinds[name] = _wider(kinds[name], kind) if name in kinds else kind
     if not kinds:
         return None
     columns = unique(Column(name.lower(), kind, name) for name, kind in kinds.items())
@@ -106,11 +106,29 @@ def _members(element: Element) -> list[tuple[str, Type]]:
     for name, kinds in grouped.items():
         widest: Type = UNKNOWN
         for kind in kinds:
-            widest = widen(widest, kind)
+            widest = _wider(widest, kind)
         found.append((name, Array(widest) if len(kinds) > 1 else widest))
     if (element.text or "").strip():
         found.append((VALUE, scalar(element.text or "")))
     return found
+
+
+def _wider(one: Type, other: Type) -> Type:
+    """The type that holds both: an element that repeats in some rows only, or that has attributes in some only."""
+    match one, other:
+        case Array(a), Array(b):
+            return Array(_wider(a, b))
+        case (Array(a), b) | (b, Array(a)):
+            return Array(_wider(a, b))
+        case Struct(a), Struct(b):
+            fields = dict(a)
+            for name, kind in b:
+                fields[name] = _wider(fields[name], kind) if name in fields else kind
+            return Struct(tuple(fields.items()))
+        case (Struct(a), str() as text) | (str() as text, Struct(a)) if text != UNKNOWN:
+            return _wider(Struct(a), Struct(((VALUE, text),)))
+        case _:
+            return widen(one, other)
 
 
 def _type(element: Element) -> Type:
