@@ -112,10 +112,10 @@ registry a version is AVAILABLE or FAILURE at once, Protobuf versions are compar
 far as their keywords can be; how AWS compares those is not published.
 
 Uses of Glue's carried operations that are refused, with an error that the operation's model has: TransactionId and
-QueryAsOfTime (governed tables), TargetDatabase, FederatedDatabase, FederatedTable, ViewDefinition, ViewUpdateAction,
-SchemaReference, UpdateOpenTableFormatInput, ReturnConnectionPasswordEncrypted, a SampleSize of column statistics, tests
-of connections that are not JDBC, targets of crawlers that are not carried, Ray and Scala jobs, GlueVersion `auto`,
-SPARK_CONNECT sessions, Protobuf under a compatibility but NONE.
+QueryAsOfTime (governed tables), TargetDatabase, FederatedDatabase, FederatedTable, ViewDefinition, ViewUpdateAction, a
+SchemaReference of a partition or to Protobuf, UpdateOpenTableFormatInput, ReturnConnectionPasswordEncrypted, a
+SampleSize of column statistics, tests of connections that are not JDBC, targets of crawlers that are not carried, Ray
+and Scala jobs, GlueVersion `auto`, SPARK_CONNECT sessions, Protobuf under a compatibility but NONE.
 
 Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
 

@@ -3,8 +3,9 @@
 Names of databases and tables are stored in lower case, as Glue does; columns keep their case. A table's versions
 count from 0; UpdateTable archives the version before unless `SkipArchive`, and refuses a stale `VersionId`.
 
-A table with a TargetTable is a link: GetTable shows the target's schema under the link's name, and partitions are the
-target's. CreateTable with an IcebergInput writes the table's first metadata (iceberg.py).
+A table whose StorageDescriptor has a SchemaReference takes its columns from the schema registry when it is created or
+updated. One with a TargetTable is a link: GetTable shows the target's schema under the link's name, and partitions are
+the target's. CreateTable with an IcebergInput writes the table's first metadata (iceberg.py).
 
 Limits: one catalog (the account's); no Lake Formation, no federation, no multi-dialect or materialized views, no
 transactions; Iceberg metadata are not changed by UpdateTable, whose IcebergInput is refused.
@@ -174,7 +175,7 @@ class Catalog:
     def create_table(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, params)
         refuse_transactions(params, call)
-        given = _table_input(params, call)
+        given = self._referenced(_table_input(params, call))
         indexes = params.get("PartitionIndexes") or []
         if len(indexes) > MOST_INDEXES:
             raise AwsError("ResourceNumberLimitExceededException", f"A table has at most {MOST_INDEXES} indexes.")
@@ -185,6 +186,16 @@ class Catalog:
             table = self.create(params["DatabaseName"], given, self._caller(call))
             keep_indexes(db, table, indexes)
         return {}
+
+    def _referenced(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A TableInput with the columns of its SchemaReference. EntityNotFoundException, InvalidInputException."""
+        storage = given.get("StorageDescriptor") or {}
+        if not storage.get("SchemaReference"):
+            return given
+        from millpond.local.glue.schemas import Schemas  # it needs this module
+
+        columns = Schemas(self.endpoint).columns(storage["SchemaReference"])
+        return {**given, "StorageDescriptor": {**storage, "Columns": columns}}
 
     def _iceberg(self, database: str, given: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         """The TableInput of an Iceberg table, whose first metadata are written into S3 here: before the table, so that
@@ -298,7 +309,7 @@ class Catalog:
         check_catalog(self.endpoint, params)
         refuse_transactions(params, call)
         _refuse(params, "UpdateTable", ("UpdateOpenTableFormatInput", "ViewUpdateAction"))
-        given = _table_input(params, call)
+        given = self._referenced(_table_input(params, call))
         expected = params.get("VersionId")
         self.update(params["DatabaseName"], given, archive=not params.get("SkipArchive"), expected=expected)
         return {}
@@ -494,8 +505,6 @@ def check_table(given: dict[str, Any]) -> None:
 
 def check_storage(given: dict[str, Any]) -> None:
     """A StorageDescriptor in a TableInput or PartitionInput; InvalidInputException."""
-    if (given.get("StorageDescriptor") or {}).get("SchemaReference"):
-        raise unsupported("glue", "CreateTable", "SchemaReference: give the columns themselves.")
     _once((given.get("StorageDescriptor") or {}).get("Columns") or [], "Columns")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from millpond.local.glue.catalog import STORAGE_DEFAULTS, Catalog, check_storage, keep_indexes
 from millpond.local.glue.expressions import ExpressionError, Filter, compile_filter
 from millpond.local.glue.records import after, check_catalog, decode, encode, failed, page, refuse_transactions
-from millpond.local.service import AwsError, Call, Endpoint, Operation
+from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
 
 PAGE = 1000  # PageSize, and the default (AWS docs)
 READ = 5000  # rows, or keys, in one read of many
@@ -295,6 +295,8 @@ def _narrowed(
 
 def _body(given: dict[str, Any]) -> dict[str, Any]:
     check_storage(given)
+    if (given.get("StorageDescriptor") or {}).get("SchemaReference"):
+        raise unsupported("glue", "CreatePartition", "SchemaReference: a table may have one.")
     if (storage := given.get("StorageDescriptor")) is None:
         return given
     return {**given, "StorageDescriptor": STORAGE_DEFAULTS | storage}

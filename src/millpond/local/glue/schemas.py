@@ -5,7 +5,7 @@ A new version is held against the versions that its schema's compatibility names
 answer comes later, here at once. What can be read by what is the matter of registry/.
 
 Limits: Protobuf versions are not compared: a second one is refused unless the compatibility is NONE. So is a JSON
-Schema that differs where this cannot tell. Tables do not take their columns from here (SchemaReference is refused).
+Schema that differs where this cannot tell.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from millpond.local.glue import registry
 from millpond.local.glue.catalog import limit
 from millpond.local.glue.records import after, decode, encode, page, token
+from millpond.local.glue.schema_columns import columns_of
 from millpond.local.glue.tags import drop_tags, write_tags
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
 
@@ -341,6 +342,15 @@ class Schemas:
             raise AwsError("InvalidInputException", words)
         body = self._schema(params["SchemaId"])
         return body, self._version(body, params["SchemaVersionNumber"])
+
+    def columns(self, reference: dict[str, Any]) -> list[dict[str, str]]:
+        """The columns of a table with a SchemaReference: of the version that it names, or else of the latest."""
+        asked = {name: value for name, value in reference.items() if name != "SchemaVersionNumber"}
+        if "SchemaId" in asked:
+            number = reference.get("SchemaVersionNumber")
+            asked["SchemaVersionNumber"] = {"VersionNumber": number} if number else {"LatestVersion": True}
+        body, version = self._chosen(asked)
+        return columns_of(body["DataFormat"], version["SchemaDefinition"])
 
     def get_version(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         return self._chosen(params)[1]

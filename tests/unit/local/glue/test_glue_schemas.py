@@ -253,3 +253,76 @@ def test_protobuf_syntax(glue: Glue, text: str, valid: bool) -> None:
     else:
         with pytest.raises(registry.SchemaError):
             registry.definition("PROTOBUF", text)
+
+
+AVRO_ROW = {
+    "type": "record",
+    "name": "row",
+    "fields": [
+        {"name": "id", "type": "long", "doc": "which"},
+        {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
+        {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+    ],
+}
+JSON_ROW = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer", "description": "which"},
+        "price": {"type": ["number", "null"]},
+        "inner": {"type": "object", "properties": {"ok": {"type": "boolean"}}},
+        "more": {"type": "object", "additionalProperties": {"type": "string"}},
+        "odd": {},
+    },
+}
+
+
+def test_tables_take_their_columns_from_schemas(glue: Glue, refused: Refused) -> None:
+    glue("CreateDatabase", DatabaseInput={"Name": "d"})
+    glue("CreateRegistry", RegistryName="r")
+    made = {
+        kind: glue(
+            "CreateSchema", RegistryId={"RegistryName": "r"}, SchemaName=kind, DataFormat=kind, Compatibility="NONE",
+            SchemaDefinition=text if isinstance(text, str) else json.dumps(text),
+        )
+        for kind, text in (
+            ("AVRO", AVRO_ROW), ("JSON", JSON_ROW), ("PROTOBUF", 'syntax = "proto3"; message M { int32 a = 1; }')
+        )
+    }  # fmt: skip
+
+    def create(name: str, **reference: object) -> dict[str, Any]:
+        storage = {"Columns": [], "Location": "s3://b/t/", "SchemaReference": reference}
+        return {"DatabaseName": "d", "TableInput": {"Name": name, "StorageDescriptor": storage}}
+
+    def columns(name: str) -> list[dict[str, str]]:
+        found = glue("GetTable", DatabaseName="d", Name=name)["Table"]["StorageDescriptor"]
+        assert found["SchemaReference"] and found["Location"] == "s3://b/t/"
+        return list(found["Columns"])
+
+    of = {kind: {"RegistryName": "r", "SchemaName": kind} for kind in made}
+    glue("CreateTable", **create("a", SchemaId=of["AVRO"], SchemaVersionNumber=1))
+    assert columns("a") == [
+        {"Name": "id", "Type": "bigint", "Comment": "which"},
+        {"Name": "at", "Type": "timestamp"},
+        {"Name": "price", "Type": "decimal(9,2)"},
+        {"Name": "tags", "Type": "array<string>"},
+    ]
+    glue("CreateTable", **create("j", SchemaVersionId=made["JSON"]["SchemaVersionId"]))
+    assert [(one["Name"], one["Type"]) for one in columns("j")] == [
+        ("id", "bigint"), ("price", "double"), ("inner", "struct<ok:boolean>"), ("more", "map<string,string>"),
+        ("odd", "string"),
+    ]  # fmt: skip
+    second = AVRO_ROW | {"fields": [{"name": "n", "type": "int"}]}
+    glue("RegisterSchemaVersion", SchemaId=of["AVRO"], SchemaDefinition=json.dumps(second))
+    glue("UpdateTable", **create("a", SchemaId=of["AVRO"]))
+    assert columns("a") == [{"Name": "n", "Type": "int"}]
+    assert (
+        refused("CreateTable", **create("x", SchemaId=of["AVRO"], SchemaVersionNumber=9)) == "EntityNotFoundException"
+    )
+    assert (
+        refused("CreateTable", **create("x", SchemaVersionId="0" * 8 + "-0000-0000-0000-" + "0" * 12))
+        == "EntityNotFoundException"
+    )
+    assert refused("CreateTable", **create("x", SchemaVersionNumber=1)) == "InvalidInputException"
+    assert refused("CreateTable", **create("x", SchemaId=of["PROTOBUF"])) == "InvalidInputException"
