@@ -19,6 +19,7 @@ from millpond.asl import codec, datasets, fields, jackson, jsonata, paths, refer
 from millpond.asl.graph import Place, Visit, inner, targets, walk
 from millpond.asl.model import (
     ABSENT,
+    Absent,
     And,
     Catcher,
     Choice,
@@ -510,8 +511,8 @@ def _jsonpath(visit: Visit) -> Iterator[Diagnostic]:
     if isinstance(state, Task | Parallel | Map):
         for index, catcher in enumerate(state.catch):
             yield from _result_path(catcher.result_path, (*place, "Catch", index))
-    for name, value in _templates(state):
-        yield from _template(value, (*place, name))
+    for relative, value in _templates(state):
+        yield from _template(value, (*place, *relative))
 
 
 def _result_path(text: str | None, at: Place) -> Iterator[Diagnostic]:
@@ -523,18 +524,39 @@ def _result_path(text: str | None, at: Place) -> Iterator[Diagnostic]:
         yield Diagnostic(SCHEMA, f"Value is not a Reference Path{reason}", at=(*at, "ResultPath"))
 
 
-def _templates(state: State) -> Iterator[tuple[str, Json]]:
-    """The payload templates of a state by field."""
-    if isinstance(state, Task | Pass | Parallel) and state.parameters is not ABSENT:
-        yield "Parameters", state.parameters
-    if isinstance(state, Task | Parallel | Map) and state.result_selector is not ABSENT:
-        yield "ResultSelector", state.result_selector
-    if isinstance(state, Map) and state.item_selector is not ABSENT:
-        yield "ItemSelector", state.item_selector
-    if isinstance(state, Task) and state.credentials is not ABSENT:
-        yield "Credentials", state.credentials
-    if not isinstance(state, Fail | Succeed) and state.assign is not None:
-        yield "Assign", dict(state.assign)
+def _templates(state: State) -> Iterator[tuple[Place, Json]]:
+    """The payload templates of a state, each with its field's place in the state."""
+    found: list[tuple[Place, Json | Absent]] = []
+    if isinstance(state, Task | Pass | Parallel):
+        found.append((("Parameters",), state.parameters))
+    if isinstance(state, Task | Parallel | Map):
+        found.append((("ResultSelector",), state.result_selector))
+        found += [(("Catch", index, "Assign"), _assigning(each.assign)) for index, each in enumerate(state.catch)]
+    if isinstance(state, Choice):
+        found += [(("Choices", index, "Assign"), _assigning(each.assign)) for index, each in enumerate(state.rules)]
+    if isinstance(state, Map):
+        found += _map_templates(state)
+    if isinstance(state, Task):
+        found.append((("Credentials",), state.credentials))
+    if not isinstance(state, Fail | Succeed):
+        found.append((("Assign",), _assigning(state.assign)))
+    for place, value in found:
+        if not isinstance(value, Absent):
+            yield place, value
+
+
+def _map_templates(state: Map) -> Iterator[tuple[Place, Json | Absent]]:
+    yield ("ItemSelector",), state.item_selector
+    if state.item_reader is not None:
+        yield ("ItemReader", "Parameters"), state.item_reader.parameters
+    if state.item_batcher is not None:
+        yield ("ItemBatcher", "BatchInput"), state.item_batcher.batch_input
+    if state.result_writer is not None:
+        yield ("ResultWriter", "Parameters"), state.result_writer.parameters
+
+
+def _assigning(assign: Mapping[str, Json] | None) -> Json | Absent:
+    return ABSENT if assign is None else dict(assign)
 
 
 def _template(value: Json, at: Place) -> Iterator[Diagnostic]:
@@ -561,18 +583,18 @@ def _jsonata(visit: Visit) -> Iterator[Diagnostic]:
             yield from _expressions(raw[key], (*visit.place, key), tuple(_absent(visit.state, key)))
 
 
-Absent = tuple[re.Pattern[str], str]
-_ERROR_OUTPUT: Absent = (
+Missing = tuple[re.Pattern[str], str]
+_ERROR_OUTPUT: Missing = (
     re.compile(r"\$states\.errorOutput\b"),
     "Reference to '$states.errorOutput' is only supported in a Catch.",
 )
-_RESULT: Absent = (
+_RESULT: Missing = (
     re.compile(r"\$states\.result\b"),
     "Reference to '$states.result' is only supported in Assign and Output of a Task, Parallel or Map state.",
 )
 
 
-def _absent(state: State, key: str) -> Iterator[Absent]:
+def _absent(state: State, key: str) -> Iterator[Missing]:
     """What `$states` does not have in a field ("Transforming data with JSONata": it is caught at creation)."""
     if key != "Catch":
         yield _ERROR_OUTPUT
@@ -580,7 +602,7 @@ def _absent(state: State, key: str) -> Iterator[Absent]:
         yield _RESULT
 
 
-def _expressions(value: Json, at: Place, absent: tuple[Absent, ...]) -> Iterator[Diagnostic]:
+def _expressions(value: Json, at: Place, absent: tuple[Missing, ...]) -> Iterator[Diagnostic]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _expressions(item, (*at, key), absent)
@@ -591,7 +613,7 @@ def _expressions(value: Json, at: Place, absent: tuple[Absent, ...]) -> Iterator
         yield from _expression(value, at, absent)
 
 
-def _expression(text: str, at: Place, absent: tuple[Absent, ...]) -> Iterator[Diagnostic]:
+def _expression(text: str, at: Place, absent: tuple[Missing, ...]) -> Iterator[Diagnostic]:
     if text.startswith("{%") != text.endswith("%}"):
         message = "A JSONata expression must start with '{%' and end with '%}'"
         yield Diagnostic("INVALID_JSONATA_EXPRESSION", message, at=at)

@@ -247,6 +247,11 @@ WRONG = {
         "SCHEMA_VALIDATION_FAILED",
         "/States/A/ResultPath",
     ),
+    "bad template of a catcher": (
+        machine(A=TASK | {"Catch": [{"ErrorEquals": ["States.ALL"], "Assign": {"x.$": "nope"}, "Next": "B"}]}, B=PASS),
+        "SCHEMA_VALIDATION_FAILED",
+        "/States/A/Catch[0]/Assign",
+    ),
     "bad template deep down": (
         machine(A=PASS | {"Parameters": {"x": [{"y.$": "nope"}]}}),
         "SCHEMA_VALIDATION_FAILED",

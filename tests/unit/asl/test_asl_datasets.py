@@ -69,6 +69,20 @@ def test_what_is_wrong(fields: dict[str, Any], place: str, words: str) -> None:
     assert at == place and words in message
 
 
+def test_templates_are_read() -> None:
+    wrong = "must be a valid JSONPath or a valid intrinsic function call"
+    reading = reader(GET, {"Bucket.$": "nope", "Key": "k"}, InputType="JSONL")
+    batching = {"ItemBatcher": {"MaxItemsPerBatch": 1, "BatchInput": {"a": {"b.$": "nope"}}}}
+    writing = {"ResultWriter": {"Resource": PUT, "Parameters": {"Bucket.$": "nope"}}}
+    for fields, place in (
+        (reading, "ItemReader/Parameters"),
+        (batching, "ItemBatcher/BatchInput/a"),
+        (writing, "ResultWriter/Parameters"),
+    ):
+        ((at, message),) = found(**fields)
+        assert at == place and wrong in message
+
+
 def test_a_distributed_map_says_what_its_children_are() -> None:
     """ "Using Map state in Distributed mode": ExecutionType must be given with DISTRIBUTED."""
     processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "P", "States": {"P": {"Type": "Succeed"}}}
