@@ -266,7 +266,10 @@ def sequence(states: Mapping[str, asl.State]) -> dict[str, asl.State]:
 
 
 def caught(states: Mapping[str, asl.State], *, by: str) -> dict[str, asl.State]:
-    """Send every error of every Task, Map and Parallel to the state `by`, which finds it in the variable `$failure`."""
+    """Send every error of every Task, Map and Parallel to the state `by`, which finds it in the variable `$failure`.
+
+    For a flow or for what is in it, not for both: AWS takes no variable of the same name in an inner scope.
+    """
     catcher = asl.Catcher(
         error_equals=("States.ALL",),
         next=by,
