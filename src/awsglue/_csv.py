@@ -1,8 +1,9 @@
 """CSV in and out, as AWS documents its format options ("Using the CSV format in AWS Glue").
 
-All columns are strings: `col0`, `col1`... without a header. Quotes are doubled inside quotes, unless there is an
-`escaper`, which Spark's reader does not know outside of quotes: such files are read by the parser here, as those with a
-header and `skipFirst` are. `quoteChar` -1 means that nothing is a quote, read or written.
+All columns are strings: `col0`, `col1`... without a header; a header names the columns of its own file. Quotes are
+doubled inside quotes, unless there is an `escaper`, which Spark's reader does not know outside of quotes: such files
+are read by the parser here, as those with a header and `skipFirst` are. `quoteChar` -1 means that nothing is a quote,
+read or written.
 
 Limits: a row longer than the first one loses what is beyond, a shorter one has nulls (as Spark reads them). An empty
 field is null. `optimizePerformance` and `strictCheckForQuoting` change nothing here.
@@ -11,6 +12,7 @@ field is null. `optimizePerformance` and `strictCheckForQuoting` change nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -32,6 +34,24 @@ def quote_of(given: Mapping[str, Any]) -> str:
     """The quote, or nothing."""
     said = str(given.get("quoteChar", '"'))
     return "" if said == "-1" else said
+
+
+def by_header(source: Source) -> list[Source]:
+    """The files, those with the same first line together: a header says what the columns of its own file are."""
+    if len(source.paths) < 2 or source.paths[0].startswith("file:"):  # the latter: folders of unpacked files
+        return [source]
+    spark = source.reader()._spark
+    jvm: Any = spark._jvm
+    paths = sorted(source.paths)
+    lines = jvm.millpond.spark.Driver.firstLines("\n".join(paths), spark._jsc.hadoopConfiguration())
+    groups: dict[str, list[str]] = {}
+    for path, line in zip(paths, lines.split("\n"), strict=True):
+        groups.setdefault(line.removeprefix("\ufeff"), []).append(path)
+    empty = groups.pop("", [])
+    if not groups:
+        return [source]
+    next(iter(groups.values())).extend(empty)
+    return [replace(source, paths=same) for same in groups.values()]
 
 
 def read(source: Source, given: Mapping[str, Any]) -> DataFrame:

@@ -234,13 +234,29 @@ def _cause(java: Any) -> str:
 def _loaded(source: Source, kind: str, given: Mapping[str, Any]) -> DataFrame:
     source = Source(source.reader, source.paths, _attached(given))
     if kind == "csv":
-        return source.attach(_csv.read(source, given))
+        parts = _csv.by_header(source) if _csv.on(given, "withHeader") else [source]
+        return functools.reduce(_records.union, (one.attach(_csv.read(one, given)) for one in parts))
     path = str(given.get("jsonPath") or "$")
     if kind == "json" and path in ("$", "$[*]"):
         return _json.load(source, whole=path == "$[*]" or _csv.on(given, "multiline", "multiLine"))
     if kind in ("json", "xml", "avro", "groklog"):
         return _documents.read(source, kind, given)
-    return source.attach(source.reader().format(kind).load(source.paths))
+    return _columnar(source, kind)
+
+
+def _columnar(source: Source, kind: str) -> DataFrame:
+    """Parquet and ORC files, which bring their own columns: all of them; one with several types is a choice."""
+    several = str(len(source.paths) > 1).lower()
+    try:
+        return source.attach(source.reader().format(kind).option("mergeSchema", several).load(source.paths))
+    except Py4JJavaError as error:
+        if "CANNOT_MERGE" not in _cause(error.java_exception) + str(error.java_exception):
+            raise
+    groups: dict[str, list[str]] = {}
+    for path in source.paths:
+        groups.setdefault(source.reader().format(kind).load(path).schema.json(), []).append(path)
+    frames = (source.attach(source.reader().format(kind).load(paths)) for paths in groups.values())
+    return functools.reduce(_records.union, frames)
 
 
 def _attached(given: Mapping[str, Any]) -> dict[str, str]:

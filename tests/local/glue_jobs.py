@@ -71,9 +71,9 @@ class Workshop:
     def run(self, name: str, **more: Any) -> dict[str, Any]:
         return self.wait(name, self.start(name, **more))
 
-    def succeed(self, name: str, **more: Any) -> str:
+    def succeed(self, name: str, *, seconds: float = 240, **more: Any) -> str:
         """Run; returns the output. Fails the test with the job's log when the run does not succeed."""
-        run = self.run(name, **more)
+        run = self.wait(name, self.start(name, **more), seconds=seconds)
         assert run["JobRunState"] == "SUCCEEDED", f"{run.get('ErrorMessage')}\n{self.log(run['Id'], 'error')}"
         return self.log(run["Id"])
 

@@ -113,7 +113,7 @@ def printed(aws: Callable[[str], Any]) -> dict[str, str]:
     place = {"Values": ["05"], "StorageDescriptor": {"Location": "s3://workshop/visits/month=05/"}}
     aws("glue").create_partition(DatabaseName="payments", TableName="visits", PartitionInput=place)
     names = [case.stem for case in CASES]
-    out = shop.succeed(shop.job("frames", f"import boto3\nCASES = {names!r}\n{RUN}"))
+    out = shop.succeed(shop.job("frames", f"import boto3\nCASES = {names!r}\n{RUN}"), seconds=900)
     found = dict(json.loads(line.removeprefix("CASE ")) for line in out.splitlines() if line.startswith("CASE "))
     assert sorted(found) == names
     return found

@@ -82,6 +82,8 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
+    # above so many paths Spark lists them in tasks of their own: on one machine that is ten times slower
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     "spark.sql.catalogImplementation": "in-memory",
     "spark.extraListeners": "millpond.spark.Rows",
     "spark.hadoop.fs.s3.impl": "millpond.spark.S3FileSystem",

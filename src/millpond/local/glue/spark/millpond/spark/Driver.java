@@ -1,7 +1,9 @@
 package millpond.spark;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharsetDecoder;
@@ -71,6 +73,23 @@ public final class Driver {
                 } else if (!file.getPath().getName().equals("_temporary")) { // that name is Spark's own, never read
                     folders.push(file.getPath());
                 }
+            }
+        }
+        return String.join("\n", lines);
+    }
+
+    /** The first line of each of the files (URIs, a line each), unpacked, a line each; empty for a file without any. */
+    public static String firstLines(String uris, Configuration conf) throws IOException {
+        CompressionCodecFactory codecs = new CompressionCodecFactory(conf);
+        List<String> lines = new ArrayList<>();
+        for (String uri : uris.split("\n")) {
+            Path path = new Path(uri);
+            CompressionCodec codec = codecs.getCodec(path);
+            try (InputStream raw = path.getFileSystem(conf).open(path);
+                    InputStream data = codec == null ? raw : codec.createInputStream(raw);
+                    BufferedReader reader = new BufferedReader(new InputStreamReader(data, StandardCharsets.UTF_8))) {
+                String line = reader.readLine();
+                lines.add(line == null ? "" : line);
             }
         }
         return String.join("\n", lines);
