@@ -284,7 +284,12 @@ def _label(visit: Visit) -> Iterator[Diagnostic]:
 
 def _map_mode(visit: Visit) -> Iterator[Diagnostic]:
     state = visit.state
-    if not isinstance(state, Map) or state.mode == "DISTRIBUTED":
+    if not isinstance(state, Map):
+        return
+    if state.mode == "DISTRIBUTED":
+        if state.execution_type is None:  # not in the codec: machines that were kept without it are still read
+            at = (*visit.place, "ItemProcessor", "ProcessorConfig")
+            yield Diagnostic(SCHEMA, "These fields are required: [ExecutionType]", at=at)
         return
     only_distributed = {
         "ItemReader": state.item_reader,

@@ -344,8 +344,6 @@ def _map(at: _Fields) -> Map:
     else:
         inner = at.fields(processor)
     how = inner.fields("ProcessorConfig") if "ProcessorConfig" in inner else at.below({})
-    if how.document.get("Mode") == "DISTRIBUTED":
-        how.need("ExecutionType")
     return Map(
         comment=at.text("Comment"),
         query_language=at.language(),
