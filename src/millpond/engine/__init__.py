@@ -37,7 +37,12 @@ from millpond.engine.doors import (
 from millpond.engine.run import Engine
 from millpond.engine.states import compile_machine
 
+YOUNG_OBJECTS = 20_000
+"""How many new objects a host lets come together before Python looks for garbage among them, while an engine runs: a
+history grows by thousands of objects, and none is garbage."""
+
 __all__ = [
+    "YOUNG_OBJECTS",
     "Batch",
     "Birth",
     "Child",

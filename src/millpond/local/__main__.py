@@ -22,9 +22,6 @@ from millpond.errors import MillpondError
 MOCK_CONFIG = "SFN_MOCK_CONFIG"
 """The variable that Step Functions Local reads the place of its mock configuration file from."""
 
-YOUNG_OBJECTS = 20_000
-"""How many new objects Python lets come together before it looks for garbage among them."""
-
 
 def main() -> int:
     """Serve until told to stop. Exit codes: 0 stopped in order, 2 cannot start (the reason is on stderr)."""
@@ -59,6 +56,8 @@ def main() -> int:
 
 def _announce(server: Any) -> None:
     """Write endpoint.json (pid, port, started) once requests are answered: what `millpond status` reads."""
+    from millpond.engine import YOUNG_OBJECTS
+
     server.ready.wait()
     if server.failure:
         return

@@ -15,6 +15,8 @@ It is the very engine that the endpoint runs. May import: engine, asl.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,7 +25,7 @@ from pathlib import Path
 
 from millpond.asl import mocks as mock_config
 from millpond.asl.model import Json, Machine
-from millpond.engine import mocked
+from millpond.engine import YOUNG_OBJECTS, mocked
 from millpond.engine.doors import Items, Start, TaskCall, Tasks, Token
 from millpond.engine.run import Engine
 from millpond.errors import DefinitionError, MillpondError
@@ -97,7 +99,8 @@ class Simulation:
     def settle(self) -> None:
         """Let everything happen that needs no time. Raises UnexpectedTask."""
         while not self.ended:
-            self.engine.run_until_idle()
+            with _seldom_collecting():
+                self.engine.run_until_idle()
             if self.tasks.unexpected is not None:
                 raise self.tasks.explain(self.tasks.unexpected)
             if not self.tasks.answer_due():
@@ -239,6 +242,19 @@ def start_of(
         event_quota=25_000 if quotas else 0,
         payload_quota=262_144 if quotas else 0,
     )
+
+
+@contextlib.contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Python looks for garbage seldom: the history of a large Map, which is none, was searched again and again, for
+    half of the time. Who has switched the search off finds it so."""
+    before = gc.get_threshold()
+    if before[0]:
+        gc.set_threshold(max(before[0], YOUNG_OBJECTS), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def drive(engine: Engine, fakes: FakeTasks, clock: FakeClock, store: MemoryStore, start: Start) -> None:

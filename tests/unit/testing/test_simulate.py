@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -492,3 +493,13 @@ def test_a_run_shows_variables_and_nested_steps() -> None:
         *(("Set", None, 0), ("Each", None, 0), ("In", 0, 1), ("In", 1, 1)),
     ]
     assert run.must_succeed() == run.output
+
+
+def test_the_search_for_garbage_is_as_it_was() -> None:
+    """While an engine runs, Python looks for garbage seldom; afterwards as the caller had it."""
+    before, seen = gc.get_threshold(), list[tuple[int, int, int]]()
+    tasks = FakeTasks()
+    tasks.on(GLUE, JobName=lambda name: seen.append(gc.get_threshold()) or name == "load").succeed({})
+    machine = one({"Type": "Task", "Resource": GLUE, "Parameters": {"JobName": "load"}})
+    assert simulate(machine, {}, tasks=tasks).status == "SUCCEEDED"
+    assert seen[0][0] > before[0] == gc.get_threshold()[0]
