@@ -18,6 +18,9 @@ from typing import Any
 
 Json = Any
 Variables = dict[str, Json]
+YEAR = 31_622_400.0
+"""Seconds that an execution may take ("Step Functions service quotas")."""
+TIMED_OUT = ("TIMED_OUT", None, None)
 
 
 @dataclass
@@ -34,10 +37,10 @@ class Failed(Exception):
 def execute(definition: dict[str, Json], value: Json) -> tuple[str, Json, str | None]:
     """(status, output, error) of an execution that starts at time 0."""
     try:
-        output, _ = machine(definition, value, {}, 0.0)
+        output, end = machine(definition, value, {}, 0.0)
     except Failed as failure:
-        return "FAILED", None, failure.error
-    return "SUCCEEDED", output, None
+        return ("FAILED", None, failure.error) if failure.at <= YEAR else TIMED_OUT
+    return ("SUCCEEDED", output, None) if end <= YEAR else TIMED_OUT
 
 
 def machine(definition: dict[str, Json], value: Json, variables: Variables, now: float) -> tuple[Json, float]:
