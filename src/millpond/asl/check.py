@@ -18,7 +18,6 @@ from typing import Literal
 from millpond.asl import codec, datasets, fields, jackson, jsonata, paths, references, resources, warnings
 from millpond.asl.graph import Place, Visit, inner, targets, walk
 from millpond.asl.model import (
-    ABSENT,
     Absent,
     And,
     Catcher,
@@ -536,15 +535,11 @@ def _templates(state: State) -> Iterator[tuple[Place, Json]]:
         found.append((("Parameters",), state.parameters))
     if isinstance(state, Task | Parallel | Map):
         found.append((("ResultSelector",), state.result_selector))
-        found += [(("Catch", index, "Assign"), _assigning(each.assign)) for index, each in enumerate(state.catch)]
-    if isinstance(state, Choice):
-        found += [(("Choices", index, "Assign"), _assigning(each.assign)) for index, each in enumerate(state.rules)]
     if isinstance(state, Map):
         found += _map_templates(state)
     if isinstance(state, Task):
         found.append((("Credentials",), state.credentials))
-    if not isinstance(state, Fail | Succeed):
-        found.append((("Assign",), _assigning(state.assign)))
+    found += [(place, dict(assign)) for place, assign in _assigns(state)]
     for place, value in found:
         if not isinstance(value, Absent):
             yield place, value
@@ -560,8 +555,18 @@ def _map_templates(state: Map) -> Iterator[tuple[Place, Json | Absent]]:
         yield ("ResultWriter", "Parameters"), state.result_writer.parameters
 
 
-def _assigning(assign: Mapping[str, Json] | None) -> Json | Absent:
-    return ABSENT if assign is None else dict(assign)
+def _assigns(state: State) -> Iterator[tuple[Place, Mapping[str, Json]]]:
+    """What a state assigns, and where: in its Catches, its Choice rules, itself."""
+    places: list[tuple[Place, Mapping[str, Json] | None]] = []
+    if isinstance(state, Task | Parallel | Map):
+        places += [(("Catch", index, "Assign"), catcher.assign) for index, catcher in enumerate(state.catch)]
+    if isinstance(state, Choice):
+        places += [(("Choices", index, "Assign"), rule.assign) for index, rule in enumerate(state.rules)]
+    if not isinstance(state, Fail | Succeed):
+        places.append((("Assign",), state.assign))
+    for place, assign in places:
+        if assign is not None:
+            yield place, assign
 
 
 def _template(value: Json, at: Place) -> Iterator[Diagnostic]:
@@ -656,9 +661,10 @@ def _scopes(machine: Machine, at: Place, outer: frozenset[str]) -> Iterator[Diag
     """ "Passing data between states with variables": what an inner scope assigns must not be called like what an outer
     one does. Children of a distributed Map are executions of their own."""
     assigned = [
-        ((*at, "States", name, *place), variable)
+        ((*at, "States", name, *place), key.removesuffix(".$"))
         for name, state in machine.states.items()
-        for place, variable in _assigned(state)
+        for place, assign in _assigns(state)
+        for key in assign
     ]
     for place, variable in assigned:
         if variable in outer:
@@ -668,20 +674,6 @@ def _scopes(machine: Machine, at: Place, outer: frozenset[str]) -> Iterator[Diag
         apart = isinstance(state, Map) and state.mode == "DISTRIBUTED"
         for relative, nested in inner(state):
             yield from _scopes(nested, (*at, "States", name, *relative), frozenset() if apart else known)
-
-
-def _assigned(state: State) -> Iterator[tuple[Place, str]]:
-    """The variables that a state assigns, and where: it, its Choice rules, its Catches."""
-    places: list[tuple[Place, Mapping[str, Json] | None]] = []
-    if not isinstance(state, Fail | Succeed):
-        places.append((("Assign",), state.assign))
-    if isinstance(state, Choice):
-        places += [(("Choices", index, "Assign"), rule.assign) for index, rule in enumerate(state.rules)]
-    if isinstance(state, Task | Parallel | Map):
-        places += [(("Catch", index, "Assign"), catcher.assign) for index, catcher in enumerate(state.catch)]
-    for place, assign in places:
-        for key in assign or ():
-            yield place, key.removesuffix(".$")
 
 
 RULES: tuple[Callable[[Visit], Iterator[Diagnostic]], ...] = (
