@@ -130,12 +130,14 @@ def _paged(name: str, run: Operation) -> Operation:
     """The operation; its NextTokens are good for the listing that gave them only."""
 
     def paged(params: dict[str, Any], call: Call) -> dict[str, Any] | None:
-        given, mark = params.get("NextToken"), _mark(name, params)
-        if given and not given.startswith(mark):
-            raise AwsError("InvalidInputException", "Invalid continuation token.")
-        answer = run({**params, "NextToken": given[len(mark) :]} if given else params, call)
+        if given := params.get("NextToken"):
+            mark = _mark(name, params)
+            if not given.startswith(mark):
+                raise AwsError("InvalidInputException", "Invalid continuation token.")
+            params = {**params, "NextToken": given[len(mark) :]}
+        answer = run(params, call)
         if answer and answer.get("NextToken"):
-            answer = {**answer, "NextToken": mark + answer["NextToken"]}
+            answer = {**answer, "NextToken": _mark(name, params) + answer["NextToken"]}
         return answer
 
     return paged
