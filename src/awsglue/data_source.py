@@ -44,5 +44,12 @@ class DataSource:
 
     def getSampleFrame(self, num: int, **options: Any) -> DynamicFrame:
         """At most `num` records."""
-        frame = self.getFrame(**options)
-        return frame._new(frame._df.limit(num), "sample")
+        return self._glue_context.create_sample_dynamic_frame_from_options(
+            self._kind,
+            {**self._options, **options},
+            num,
+            format=self._format,
+            format_options=self._format_options,
+            transformation_ctx=self._context,
+            push_down_predicate=self._predicate,
+        )

@@ -63,31 +63,7 @@ __all__ = [
     "UnnestFrame",
 ]
 
-ALL_TRANSFORMS: set[type[GlueTransform]] = {
-    ApplyMapping,
-    Coalesce,
-    DropFields,
-    DropNullFields,
-    ErrorsAsDynamicFrame,
-    Filter,
-    FlatMap,
-    Join,
-    Map,
-    MapToCollection,
-    Relationalize,
-    RenameField,
-    Repartition,
-    ResolveChoice,
-    SelectFields,
-    SelectFromCollection,
-    SimplifyDDBJson,
-    Spigot,
-    SplitFields,
-    SplitRows,
-    Unbox,
-    Union,
-    UnnestFrame,
-}
+ALL_TRANSFORMS: set[type[GlueTransform]] = set(GlueTransform.__subclasses__())  # those of this package
 
 
 def __getattr__(name: str) -> Any:
