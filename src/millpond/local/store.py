@@ -279,7 +279,7 @@ class Store:
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query; sees everything committed, never waits for the writer. Raises StoreUnavailable where
         the disk does not give them, and after `close`."""
-        try:
+        try:  # not `_meaning`: no generator for each query
             reader: _Reader = getattr(self._local, "reader", None) or self._open_reader()
             with reader.lock:
                 if self._closed:

@@ -7,7 +7,7 @@ the patterns of their rules (patterns.py).
 
 Services say what happened with `Endpoint.announce`: state changes of Glue jobs and crawlers, changes of the catalog,
 states of executions. It costs nothing while no rule has a target. Like AWS's ("Delivery type: Best effort") such an
-event may be lost: here only between what happened and the row of the delivery, when the endpoint is killed.
+event may be lost: here only between what happened and the row of the delivery, when the endpoint ends or is killed.
 
 A rule with a schedule sends its targets a `Scheduled Event` at its times; a rate counts from when it was first seen (by
 this endpoint), and a time that passes while the endpoint is down is not made up for.
