@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 TRUST = {
     "Version": "2012-10-17",
@@ -24,10 +24,10 @@ TRUST = {
 
 
 def template(size: int, timeout: int) -> str:
-    """A role, a chain of jobs behind it, a queue and a table: `size` jobs, so that there is time to die in."""
+    """A bucket, a database, and a chain: a role, a queue, `size` jobs. What dies in the chain dies in a known place."""
     resources: dict[str, Any] = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
-        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": "Role"},
         "Bucket": {"Type": "AWS::S3::Bucket"},
         "Db": {
             "Type": "AWS::Glue::Database",
@@ -47,6 +47,26 @@ def template(size: int, timeout: int) -> str:
     return json.dumps({"Resources": resources})
 
 
+# The endpoint, which kills itself before it writes a certain step. A step is written before and after each act: it dies
+# with nothing made, or with something made of which nobody knows. Killed from outside, a quick machine would be done
+# before anybody had looked.
+MORTAL = """
+import os, signal, sys
+from millpond.local.cloudformation.records import Records
+from millpond.local.__main__ import main
+
+write, last = Records.write_step, sys.argv.pop(1)
+
+def write_or_die(records, step):
+    if f"{step.logical_id} {step.state}" == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(records, step)
+
+Records.write_step = write_or_die
+sys.exit(main())
+"""
+
+
 class Process:
     """The endpoint as a process of its own, on one state folder."""
 
@@ -54,10 +74,15 @@ class Process:
         self.data = data
         self.start()
 
-    def start(self) -> None:
-        log = (self.data.parent / "log").open("a")
-        command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+    def spawn(self, *program: str) -> None:
+        self.clients: dict[str, Any] = {}
+        with (self.data.parent / "log").open("a") as log:
+            command = [sys.executable, *program, "--data", str(self.data), "--port", "0"]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def start(self, last: str = "") -> None:
+        """Start it and wait until it answers. `last`: the step before which it dies."""
+        self.spawn(*(["-c", MORTAL, last] if last else ["-m", "millpond.local"]))
         said = self.data / "endpoint.json"
         while True:
             assert self.process.poll() is None, (self.data.parent / "log").read_text()
@@ -67,7 +92,6 @@ class Process:
         keys = json.loads((self.data / "credentials.json").read_text())
         self.url = f"http://127.0.0.1:{json.loads(said.read_text())['port']}"
         names = {key.lower().replace("_", ""): value for key, value in keys.items()}
-        self.clients: dict[str, Any] = {}
         self.session = boto3.session.Session(names["accesskey"], names["secretkey"], region_name="us-east-1")
 
     def client(self, service: str) -> Any:
@@ -76,9 +100,12 @@ class Process:
             self.clients[service] = self.session.client(service, endpoint_url=self.url, config=config)
         return self.clients[service]
 
-    def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    def die_again(self, *lasts: str) -> None:
+        """See this life end by its own hand, and those after it, each before a step."""
+        for last in lasts:
+            assert self.process.wait(120) == -signal.SIGKILL, (self.data.parent / "log").read_text()
+            self.spawn("-c", MORTAL, last)
+        assert self.process.wait(120) == -signal.SIGKILL, (self.data.parent / "log").read_text()
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -116,53 +143,32 @@ def made(process: Process) -> tuple[int, int, int, int, list[str], set[int]]:
     )
 
 
-def done_events(process: Process, status: str) -> int:
-    pages = process.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName="dep")
-    events = [event for page in pages for event in page["StackEvents"]]
-    return len([event for event in events if event["ResourceStatus"] == status])
-
-
 SIZE = 30
+DEATHS = ("Role written", "Role done", "Queue done", "Job7 written", "Job7 done", "Job20 done")
 
 
 @pytest.mark.slow
 def test_s7_killed_again_and_again(process: Process) -> None:
-    process.client("cloudformation").create_stack(
-        StackName="dep", TemplateBody=template(SIZE, 1), Capabilities=["CAPABILITY_IAM"]
-    )
-    deaths = die_while(process, "CREATE_COMPLETE", (0, 3, 9, 18, 27))
+    def meanwhile(act: Callable[[Any], None], first: str, *others: str) -> None:
+        """Begin an operation, die during it again and again, and let the last life end it."""
+        process.stop()
+        process.start(first)
+        with contextlib.suppress(BotoCoreError):  # it may die before it has answered
+            act(process.client("cloudformation"))
+        process.die_again(*others)
+        process.start()
+
+    stack: dict[str, Any] = {"StackName": "dep", "Capabilities": ["CAPABILITY_IAM"]}
+    meanwhile(lambda client: client.create_stack(TemplateBody=template(SIZE, 1), **stack), *DEATHS)
     assert settled(process) == "CREATE_COMPLETE"
     assert made(process) == (SIZE, 1, 1, 1, ["db1"], {1})
-    process.client("cloudformation").update_stack(
-        StackName="dep", TemplateBody=template(SIZE, 2), Capabilities=["CAPABILITY_IAM"]
-    )
-    deaths += die_while(process, "UPDATE_COMPLETE", (0, 2, 10, 20, 29))
+    meanwhile(lambda client: client.update_stack(TemplateBody=template(SIZE, 2), **stack), *DEATHS[3:])
     assert settled(process) == "UPDATE_COMPLETE"
     assert made(process) == (SIZE, 1, 1, 1, ["db2"], {2})
-    stack = process.client("cloudformation").describe_stacks(StackName="dep")["Stacks"][0]["StackId"]
-    process.client("cloudformation").delete_stack(StackName="dep")
-    process.kill()
-    process.start()
+    name = process.client("cloudformation").describe_stacks(StackName="dep")["Stacks"][0]["StackId"]
+    meanwhile(lambda client: client.delete_stack(StackName="dep"), *reversed(DEATHS))
     client = process.client("cloudformation")
-    while client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] != "DELETE_COMPLETE":
+    while client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "DELETE_IN_PROGRESS":
         time.sleep(0.1)
+    assert client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "DELETE_COMPLETE"
     assert made(process) == (0, 0, 0, 0, [], set())
-    assert deaths >= 4  # else the machine was too quick for the test to mean anything
-
-
-def die_while(process: Process, status: str, points: tuple[int, ...]) -> int:
-    """Kill the endpoint when so many resources are done, and start it again; how often it was really at work."""
-    deaths = 0
-    for point in points:
-        while True:
-            try:
-                stack = process.client("cloudformation").describe_stacks(StackName="dep")["Stacks"][0]
-                if done_events(process, status) >= point or not stack["StackStatus"].endswith("_IN_PROGRESS"):
-                    break
-            except (ClientError, BotoCoreError):
-                assert process.process.poll() is None
-                raise
-        deaths += stack["StackStatus"].endswith("_IN_PROGRESS")
-        process.kill()
-        process.start()
-    return deaths
