@@ -70,17 +70,40 @@ def comparable(column: Column, kind: t.DataType) -> Column:
 
 
 def once(frame: DataFrame) -> DataFrame:
-    """Each name once: of columns that share a name and a type, the first value that there is (a join of Glue Studio
-    keeps both keys, and on AWS a record has one field of a name)."""
-    places: dict[str, list[int]] = {}
+    """Each name once: of columns that share a name the second is `.name`, the third `..name`, as DynamicFrame.join
+    has it. Two that a join holds for equal are one, with the first value that there is (a join of Glue Studio keeps
+    both keys, and on AWS a record has one field of a name)."""
+    kinds, equal = [one.dataType for one in frame.schema.fields], _equal(frame)
+    made: dict[str, list[int]] = {}
     for at, name in enumerate(frame.columns):
-        places.setdefault(name, []).append(at)
+        first = made.get(name, [at])[0]
+        if {first, at} in equal and kinds[first] == kinds[at]:
+            made[name].append(at)
+            continue
+        while name in made:
+            name = f".{name}"
+        made[name] = [at]
     numbered = frame.toDF(*map(str, range(len(frame.columns))))
-    kinds = [one.dataType for one in frame.schema.fields]
-    same = {name: [at for at in found if kinds[at] == kinds[found[0]]] for name, found in places.items()}
     return numbered.select(
-        *(f.coalesce(*(numbered[tick(str(at))] for at in found)).alias(name) for name, found in same.items())
+        *(f.coalesce(*(numbered[tick(str(at))] for at in found)).alias(name) for name, found in made.items())
     )
+
+
+def _equal(frame: DataFrame) -> list[set[int]]:
+    """The pairs of columns that the join which made a frame holds for equal."""
+    plan: Any = frame._jdf.queryExecution().analyzed()
+    if plan.nodeName() != "Join" or not plan.condition().isDefined():
+        return []
+    output, todo, found = plan.output(), [plan.condition().get()], []
+    places = {output.apply(at).exprId().id(): at for at in range(output.size())}
+    while todo:
+        one = todo.pop()
+        if one.nodeName() == "And":
+            todo += [one.left(), one.right()]
+        elif one.nodeName() in ("EqualTo", "EqualNullSafe"):
+            sides = [side for side in (one.left(), one.right()) if side.nodeName() == "AttributeReference"]
+            found.append({places[side.exprId().id()] for side in sides if side.exprId().id() in places})
+    return found
 
 
 def drop_nulls(frame: DataFrame) -> DataFrame:

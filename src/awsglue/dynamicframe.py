@@ -81,7 +81,8 @@ class DynamicFrame:
 
     @classmethod
     def fromDF(cls, dataframe: DataFrame, glue_ctx: GlueContext, name: str) -> DynamicFrame:
-        """A DataFrame as a DynamicFrame. Where columns share a name, transforms see one of them."""
+        """A DataFrame as a DynamicFrame. Where columns share a name, transforms see the second with a dot before it
+        and a join's two keys as one; toDF gives the DataFrame back."""
         names = dataframe.columns
         if len(set(names)) == len(names):
             return cls(dataframe, glue_ctx, name)

@@ -59,6 +59,15 @@ def test_what_is_not_carried_says_so(glue: Any) -> None:
                 Type="compaction") == "NotImplemented"  # fmt: skip
     assert code(glue.create_ml_transform, Name="m", InputRecordTables=[], Parameters={"TransformType": "FIND_MATCHES"},
                 Role="r") == "NotImplemented"  # fmt: skip
+    # A use of an operation that is carried: an error that its model knows, which says what is not carried.
+    targets = {"HudiTargets": [{"Paths": ["s3://lake/h/"]}]}
+    refusal = r"Millpond does not carry this use of glue:CreateCrawler yet: HudiTargets: .+ See docs/parity.md."
+    with pytest.raises(glue.exceptions.InvalidInputException, match=refusal):
+        glue.create_crawler(Name="c", Role="r", DatabaseName="shop", Targets=targets)
+    ray = {"Name": "glueray", "ScriptLocation": "s3://lake/j.py"}
+    refusal = "this use of glue:CreateJob yet: Command.Name glueray: Ray is not there"
+    with pytest.raises(glue.exceptions.InvalidInputException, match=refusal):
+        glue.create_job(Name="j", Role="r", Command=ray)
 
 
 def test_ten_thousand_partitions_page_by_page(glue: Any) -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fuzzing import GENERIC, Fuzz, Raw, junk, texts
 
 from millpond.local import models
-from millpond.local.service import Endpoint
+from millpond.local.service import Announcement, Endpoint
 
 ARN = "arn:aws:glue:us-east-1:000000000000:"
 ROLE = "arn:aws:iam::000000000000:role/glue"
@@ -30,6 +30,7 @@ OPERATIONS = sorted(MODEL.operation_names)
 # They start processes or reach for other machines: what they do with good input is tested elsewhere.
 LEFT_OUT = {"StartJobRun", "StartCrawler", "TestConnection", "StartTrigger", "StartWorkflowRun", "CreateSession"}
 LEFT_OUT |= {"StartColumnStatisticsTaskRun"}
+KINDS = ("Database", "Table")
 KEYS = [{"Name": "year", "Type": "int"}, {"Name": "city", "Type": "string"}]
 TABLE = {"StorageDescriptor": {"Columns": [{"Name": "id", "Type": "int"}]}, "PartitionKeys": KEYS}
 
@@ -96,12 +97,18 @@ REFUSED = Fuzz("glue", ARNS, NAMED, examples=2, refused=frozenset({501}))
 
 @pytest.fixture(scope="module")
 def raw(endpoint: Endpoint) -> Iterator[Raw]:
-    made = Raw(endpoint, "glue")
+    made, announced = Raw(endpoint, "glue"), list[Announcement]()
+    endpoint.announcer = announced.append  # as if a rule wanted all events
     for name in ("there", "kept"):
         made.call("CreateDatabase", DatabaseInput={"Name": name})
         made.call("CreateTable", DatabaseName=name, TableInput={"Name": name, **TABLE})
         made.call("CreatePartition", DatabaseName=name, TableName=name, PartitionInput={"Values": ["1", "a"]})
     yield made
+    assert {one.detail_type.split(" State")[0] for one in announced} >= {f"Glue Data Catalog {kind}" for kind in KINDS}
+    for one in announced:
+        told = one.tell()
+        assert told is not None and all(arn.startswith(ARN) for arn in told[0]), told
+        assert json.dumps(told[1]) and (one.source, bool(told[1])) == ("aws.glue", True), told
 
 
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if name not in LEFT_OUT])

@@ -45,9 +45,13 @@ class AwsError(MillpondError):
         self.code, self.status, self.members = code, status, members
 
 
-def unsupported(service: str, operation: str, why: str = "") -> AwsError:
-    """The refusal for what Millpond does not carry: HTTP 501, never a default success."""
-    text = f"Millpond does not carry {service}:{operation} yet.{' ' + why if why else ''} See docs/parity.md."
+def unsupported(service: str, operation: str, why: str = "", *, use: str = "") -> AwsError:
+    """The refusal for what Millpond does not carry: HTTP 501, never a default success.
+
+    `use`: what is asked of an operation that is carried otherwise, e.g. "HudiTargets: Hudi tables are not read."
+    """
+    what = f"this use of {service}:{operation} yet: {use}" if use else f"{service}:{operation} yet."
+    text = f"Millpond does not carry {what}{' ' + why if why else ''} See docs/parity.md."
     return AwsError("NotImplemented", text, status=501)
 
 

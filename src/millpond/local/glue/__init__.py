@@ -121,7 +121,7 @@ def _as_modelled(name: str, run: Operation) -> Operation:
             if error.code in known() or (error.status != 400 and error.code != REFUSAL):
                 raise
             code = "InvalidInputException" if "InvalidInputException" in known() else "ValidationException"
-            raise AwsError(code, error.message.replace(" carry glue:", " carry this use of glue:", 1)) from None
+            raise AwsError(code, error.message) from None
 
     return modelled
 

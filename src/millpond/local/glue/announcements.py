@@ -155,7 +155,7 @@ def _parts(names: list[str], *, always: bool) -> Iterator[list[str]]:
 def _names(member: str, params: Mapping[str, Any]) -> list[str]:
     if not member:
         return []
-    found = params.get(member) or params["Name"]
+    found = params["Name"] if params.get(member) is None else params[member]  # a batch may be empty
     return found if isinstance(found, list) else [found["Name"] if isinstance(found, dict) else found]
 
 

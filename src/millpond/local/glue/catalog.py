@@ -476,7 +476,7 @@ def _name(given: str) -> str:
 def _refuse(given: dict[str, Any], operation: str, members: Sequence[str]) -> None:
     for member in members:
         if given.get(member):
-            raise unsupported("glue", operation, f"{member}.")
+            raise unsupported("glue", operation, use=f"{member}.")
 
 
 def _table_input(params: dict[str, Any], call: Call) -> dict[str, Any]:

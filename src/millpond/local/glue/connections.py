@@ -149,7 +149,7 @@ class Connections:
         name, properties = connection["Name"], connection.get("ConnectionProperties") or {}
         if connection["ConnectionType"] != "JDBC":
             kind = connection["ConnectionType"]
-            raise unsupported("glue", "TestConnection", f"Connection {name} is of type {kind}; only JDBC is carried.")
+            raise unsupported("glue", "TestConnection", use=f"{name} is of type {kind}, JDBC is carried.")
         user, password = properties.get("USERNAME", ""), properties.get("PASSWORD", "")
         if secret := properties.get("SECRET_ID"):
             user, password = self._credentials(name, secret)

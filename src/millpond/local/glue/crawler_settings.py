@@ -97,7 +97,7 @@ def _check_recrawl(recrawl: str, targets: Mapping[str, Any]) -> None:
 def _targets(given: Mapping[str, Any]) -> dict[str, Any]:
     for kind, why in REFUSED_TARGETS.items():
         if given.get(kind):
-            raise unsupported("glue", "CreateCrawler", f"{kind}: {why}")
+            raise unsupported("glue", "CreateCrawler", use=f"{kind}: {why}")
     if not any(given.get(kind) for kind in CARRIED_TARGETS):
         raise invalid(
             "At least one crawl target must be specified, in the S3Targets, JdbcTargets, DeltaTargets, IcebergTargets,"

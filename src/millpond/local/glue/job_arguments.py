@@ -22,7 +22,7 @@ from millpond.runtime import CARRIED, ENDED
 
 DEFAULT_VERSION = "5.1"
 SPARK, STREAMING, SHELL = "glueetl", "gluestreaming", "pythonshell"
-KINDS = {SPARK: "", STREAMING: "", SHELL: "", "glueray": "Ray jobs are not carried."}
+KINDS = {SPARK: "", STREAMING: "", SHELL: "", "glueray": "Ray is not there; Spark and Python shell jobs are carried."}
 ARGUMENTS_SIZE = 260 * 1024  # bytes of all arguments together
 
 # DPUs of a worker, the first Glue version that has it, and the commands that may ask for it.
@@ -126,7 +126,7 @@ def check_definition(job: Mapping[str, Any]) -> None:
     if kind not in KINDS:
         raise invalid(f"Command name must be one of {', '.join(KINDS)}, not '{kind}'.")
     if KINDS[kind]:
-        raise unsupported("glue", f"CreateJob with Command.Name {kind}", KINDS[kind])
+        raise unsupported("glue", "CreateJob", use=f"Command.Name {kind}: {KINDS[kind]}")
     if not job["Command"].get("ScriptLocation"):
         raise invalid("Script location can not be null or empty.")
     if not job.get("Role"):
@@ -151,7 +151,7 @@ def _check_version(job: Mapping[str, Any], kind: str) -> float:
         return 0.0
     version = job.get("GlueVersion", DEFAULT_VERSION)
     if version == "auto":
-        raise unsupported("glue", "CreateJob with GlueVersion auto", f"Name one of {', '.join(CARRIED)}.")
+        raise unsupported("glue", "CreateJob", use=f"GlueVersion auto: name one of {', '.join(CARRIED)}.")
     if version not in CARRIED and version not in ENDED:
         raise invalid(f"Glue version {version} is not supported: use one of {', '.join(CARRIED)}.")
     return float(version)
@@ -250,7 +250,7 @@ def plan(job: dict[str, Any], params: Mapping[str, Any]) -> Plan:
     }
     _check_size(given)
     if given.get("--job-language", "python").lower() != "python":
-        raise unsupported("glue", "StartJobRun of a Scala job", "Python scripts are carried.")
+        raise unsupported("glue", "StartJobRun", use="--job-language: Python scripts are carried.")
     bookmark = given.get(OPTION, OPTIONS[0])
     if bookmark not in OPTIONS:
         raise invalid(f"{OPTION} must be one of {', '.join(OPTIONS)}, not '{bookmark}'.")

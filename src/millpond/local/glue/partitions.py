@@ -296,7 +296,7 @@ def _narrowed(
 def _body(given: dict[str, Any]) -> dict[str, Any]:
     check_storage(given)
     if (given.get("StorageDescriptor") or {}).get("SchemaReference"):
-        raise unsupported("glue", "CreatePartition", "SchemaReference: a table may have one.")
+        raise unsupported("glue", "CreatePartition", use="SchemaReference: a table may have one.")
     if (storage := given.get("StorageDescriptor")) is None:
         return given
     return {**given, "StorageDescriptor": STORAGE_DEFAULTS | storage}

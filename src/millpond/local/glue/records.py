@@ -87,7 +87,7 @@ def refuse_transactions(params: dict[str, Any], call: Call) -> None:
     """Governed tables are no more (AWS docs, "TransactionId"), and the catalog keeps no past of partitions."""
     for member in ("TransactionId", "QueryAsOfTime"):
         if params.get(member) is not None:
-            raise unsupported("glue", call.operation, f"{member}: there are no transactions here.")
+            raise unsupported("glue", call.operation, use=f"{member}: there are no transactions here.")
 
 
 def failed(error: AwsError) -> dict[str, str]:

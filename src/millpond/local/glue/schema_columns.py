@@ -20,7 +20,7 @@ PLAIN = {"string": "string", "integer": "bigint", "number": "double", "boolean":
 def columns_of(kind: str, definition: str) -> list[dict[str, str]]:
     """Columns with Name, Type and (where the schema explains one) Comment. InvalidInputException."""
     if kind == "PROTOBUF":
-        raise unsupported("glue", "CreateTable", "SchemaReference: a Protobuf schema has no columns here.")
+        raise unsupported("glue", "CreateTable", use="SchemaReference: a Protobuf schema has no columns here.")
     try:
         schema = json.loads(definition)
         fields = _of_record(schema) if kind == "AVRO" else _of_object(schema)

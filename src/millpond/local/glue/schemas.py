@@ -292,8 +292,8 @@ class Schemas:
                     if not registry.reads(body["DataFormat"], reader, writer):
                         return "FAILURE"
         except registry.Unknown as error:
-            why = f"The compatibility {body['Compatibility']} of this {body['DataFormat']} schema: {error}."
-            raise unsupported("glue", "RegisterSchemaVersion", why) from None
+            use = f"The compatibility {body['Compatibility']} of this {body['DataFormat']} schema: {error}."
+            raise unsupported("glue", "RegisterSchemaVersion", use=use) from None
         return FINE
 
     def _opposite(self, body: dict[str, Any]) -> list[str]:
@@ -400,7 +400,7 @@ class Schemas:
     def difference(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         body = self._schema(params["SchemaId"])
         if body["DataFormat"] == "PROTOBUF":
-            raise unsupported("glue", "GetSchemaVersionsDiff", "The definitions are no JSON documents.")
+            raise unsupported("glue", "GetSchemaVersionsDiff", use="Protobuf definitions are no JSON documents.")
         texts = [
             self._version(body, params[member])["SchemaDefinition"]
             for member in ("FirstSchemaVersionNumber", "SecondSchemaVersionNumber")

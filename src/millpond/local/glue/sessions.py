@@ -331,7 +331,7 @@ class Sessions:
 def _definition(params: dict[str, Any]) -> dict[str, Any]:
     """What CreateSession keeps. Raises InvalidInputException or a refusal."""
     if params.get("SessionType", "LIVY") != "LIVY":
-        raise unsupported("glue", "CreateSession with SessionType SPARK_CONNECT", "LIVY sessions are carried.")
+        raise unsupported("glue", "CreateSession", use="SessionType SPARK_CONNECT: LIVY sessions are carried.")
     body = {name: value for name, value in params.items() if name not in ("Id", "Tags", "RequestOrigin")}
     body.setdefault("Timeout", TIMEOUT)
     body.setdefault("IdleTimeout", TIMEOUT)

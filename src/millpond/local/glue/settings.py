@@ -162,7 +162,7 @@ class Settings:
         check_catalog(self.endpoint, params)
         given = params["DataCatalogEncryptionSettings"]
         if (given.get("ConnectionPasswordEncryption") or {}).get("ReturnConnectionPasswordEncrypted"):
-            raise unsupported("glue", "PutDataCatalogEncryptionSettings", "ReturnConnectionPasswordEncrypted.")
+            raise unsupported("glue", "PutDataCatalogEncryptionSettings", use="ReturnConnectionPasswordEncrypted.")
         with self.endpoint.store.write() as db:
             db.execute("INSERT OR REPLACE INTO glue_encryption_settings VALUES (1, ?)", (encode(PLAIN | given),))
         return {}

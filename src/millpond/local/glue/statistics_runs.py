@@ -86,7 +86,7 @@ class StatisticsRuns:
     def start_run(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         check_catalog(self.endpoint, {"CatalogId": params.get("CatalogID")})
         if params.get("SampleSize") not in (None, 100):
-            raise unsupported("glue", "StartColumnStatisticsTaskRun", "SampleSize: the whole table is read.")
+            raise unsupported("glue", "StartColumnStatisticsTaskRun", use="SampleSize: the whole table is read.")
         table = self.catalog.followed(self.catalog.table(params["DatabaseName"], params["TableName"]))
         columns = _measured(table, params.get("ColumnNameList"))
         made, now = str(uuid.uuid4()), self.endpoint.clock.now()

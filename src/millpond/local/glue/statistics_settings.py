@@ -87,7 +87,7 @@ class StatisticsSettings:
 
     def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         if params.get("Tags"):
-            raise unsupported("glue", call.operation, "Tags: there is no ARN to read them by.")
+            raise unsupported("glue", call.operation, use="Tags: there is no ARN to read them by.")
         place, schedule = self._place(params), params.get("Schedule") or ""
         self._check(params, place, call)
         body = {member: params[member] for member in MEMBERS if member in params}
@@ -119,7 +119,7 @@ class StatisticsSettings:
 
     def _check(self, params: Mapping[str, Any], place: tuple[str, str], call: Call) -> None:
         if params.get("SampleSize") not in (None, 100):
-            raise unsupported("glue", call.operation, "SampleSize: the whole table is read.")
+            raise unsupported("glue", call.operation, use="SampleSize: the whole table is read.")
         if "Role" in params and not params["Role"].strip():
             raise AwsError("InvalidInputException", "Role must not be empty.")
         table = self.catalog.table(*place)

@@ -1,0 +1,13 @@
+# Columns that share a name in a joined DataFrame: a join's keys are one, of the others none is lost, whatever its type.
+left = spark.createDataFrame([(1, "a", "x"), (2, "b", "y")], "id int, name string, kind string")
+right = spark.createDataFrame([(1, 10, "z"), (3, 30, "w")], "id int, name int, kind string")
+both = DynamicFrame.fromDF(left.join(right, left.id == right.id, "left"), glueContext, "both")
+print(both.toDF().columns)
+both.printSchema()
+both.show()
+print(both.apply_mapping([("name", "string", "name", "string"), ("`.name`", "int", "number", "long")]).toDF().collect())
+print(both.drop_fields(["`.kind`"]).toDF().columns, both.filter(lambda one: one[".name"] == 10).count())
+outer = DynamicFrame.fromDF(left.join(right, (left.id == right.id) & (left.kind != right.kind), "outer"), glueContext, "o")
+print(sorted(outer.select_fields(["id", "`.kind`"]).toDF().collect()))
+same = DynamicFrame.fromDF(left.select("id", "id", left.id.alias("id")), glueContext, "same")
+print(same.select_fields(["id", "`.id`", "`..id`"]).toDF().columns)
