@@ -216,6 +216,7 @@ class Router:
 
     def close(self) -> None:
         """Stop the rooms, callers before the called; one that fails does not keep the others from stopping."""
+        self.endpoint.clockwork.stop()
         self.moto.rules.stop()
         for name, room in reversed(self.endpoint.services.items()):
             try:

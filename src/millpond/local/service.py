@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from millpond.errors import MillpondError
+from millpond.local.clockwork import Clockwork
 
 if TYPE_CHECKING:
     from millpond.local.store import Store
@@ -113,6 +114,10 @@ class Endpoint:
     mint: Callable[[str], tuple[str, str]] | None = None  # set by server.py, see `key`
     mock_config: Path | None = None  # Step Functions Local's mock configuration file (states/mocks.py)
     announcer: Callable[[Announcement], None] | None = None  # set by events/ while a rule has a target
+    clockwork: Clockwork = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clockwork = Clockwork(lambda: self.clock)
 
     @property
     def url(self) -> str:

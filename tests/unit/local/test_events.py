@@ -10,7 +10,6 @@ import pytest
 
 from millpond.local.events.delivery import kind_of, shaped
 from millpond.local.events.patterns import matches, parse_pattern
-from millpond.local.events.schedules import read_schedule
 from millpond.local.glue.announcements import announced
 from millpond.local.service import Announcement, AwsError, Call, Clock, Endpoint
 from millpond.local.store import Store
@@ -111,28 +110,6 @@ NAMES = {"job": "$.detail.jobName", "rows": "$.detail.rows", "say": "$.detail.sa
 )  # fmt: skip
 def test_what_a_target_is_given(target: dict[str, Any], expected: str) -> None:
     assert shaped(target, EVENT, RULE) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "since", "expected"),
-    [
-        ("rate(1 minute)", 100.5, 160.5),
-        ("rate(2 hours)", 0.0, 7200.0),
-        ("rate(1 day)", 0.0, 86_400.0),
-        ("cron(0 12 * * ? *)", 0.0, 43_200.0),
-        ("cron(0/5 * * * ? *)", 300.0, 600.0),
-    ],
-)
-def test_schedules(text: str, since: float, expected: float) -> None:
-    assert read_schedule(text).after(since) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "rate(1 minutes)", "rate(5 minute)", "rate(0 minutes)", "rate(1 week)", "cron(*)"]
-)
-def test_schedules_that_are_none(text: str) -> None:
-    with pytest.raises(AwsError, match="ScheduleExpression"):
-        read_schedule(text)
 
 
 def test_which_targets_are_reached() -> None:

@@ -20,7 +20,6 @@ May import: errors, and millpond.local's service, store, protocol.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import queue
@@ -33,8 +32,8 @@ from typing import Any
 
 from millpond.local.events.delivery import deliver, kind_of, send_to_queue
 from millpond.local.events.patterns import matches, parse_pattern
-from millpond.local.events.schedules import Schedule, read_schedule
 from millpond.local.protocol import Reply, Request
+from millpond.local.schedules import Cron, Rate, ScheduleError, Watch, read
 from millpond.local.service import Announcement, AwsError, Endpoint, unsupported
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,6 @@ DEFAULT = "default"
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 MOST_HOPS = 1  # from one event bus to another
-LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Rule:
 
     arn: str
     pattern: Mapping[str, Any] | None
-    schedule: Schedule | None
+    schedule: Cron | Rate | None
     targets: tuple[str, ...]
 
 
@@ -81,8 +79,7 @@ class Rules:
             "PutEvents": self._events,
         }
         self._known: dict[str, list[Rule]] = {}  # by event bus; emptied when a rule changes
-        self._last: dict[tuple[str, Schedule], float] = {}  # from when a rule's schedule counts, by `now`
-        self._began = 0.0
+        self._watch: Watch[tuple[str, Cron | Rate]] = Watch()  # a rule and its schedule
         self._work: queue.SimpleQueue[Announcement | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -91,7 +88,6 @@ class Rules:
 
     def start(self) -> None:
         """Listen, where rules of an earlier endpoint have targets; deliver what it left."""
-        self._began = self.endpoint.clock.now()
         if self.endpoint.store.one("SELECT 1 FROM events_targets"):
             self._listen()
 
@@ -108,20 +104,17 @@ class Rules:
             self._thread = threading.Thread(target=self._run, name="events", daemon=True)
             self._thread.start()
             self._work.put(None)
+            self.endpoint.clockwork.serve("rules", self._round)
         self.endpoint.announcer = self._work.put
 
     def _run(self) -> None:
-        wait: float | None = None
         while True:
-            announced = None
-            with contextlib.suppress(queue.Empty):
-                announced = self._work.get(timeout=wait)
+            announced = self._work.get()
             if self._stopping.is_set():
                 return
             try:
                 if announced is not None:
                     self._tell(announced)
-                wait = self._schedules()
                 self._deliver_all()
             except Exception:  # one event's trouble (a full disk) must not end the delivery of the others
                 if not self._stopping.is_set():
@@ -149,8 +142,7 @@ class Rules:
     def changed(self) -> None:
         """A rule may be another one: look again."""
         self._known = {}
-        if self._thread is not None:
-            self._work.put(None)
+        self.endpoint.clockwork.wake("rules")
 
     def _concerns(self, params: Mapping[str, Any]) -> bool:
         if any(_ours(target) for target in _dicts(params.get("Targets"))) or _ours({"Arn": params.get("TargetArn")}):
@@ -258,25 +250,17 @@ class Rules:
 
     # ---- schedules
 
-    def now(self) -> float:
-        """Seconds since the epoch; they pass as fast as the endpoint's clock says (`scale`)."""
-        return self._began + (self.endpoint.clock.now() - self._began) * self.endpoint.clock.scale
-
-    def _schedules(self) -> float | None:
-        """Write the deliveries of schedules that are due; seconds until the next one, None: there is none."""
-        waits, now = [], self.now()
-        scheduled = [(rule, rule.schedule) for rule in self._rules(DEFAULT) if rule.schedule is not None]
-        self._last = {(one.arn, schedule): self._last.get((one.arn, schedule), now) for one, schedule in scheduled}
-        for rule, schedule in scheduled:
-            moment = schedule.after(self._last[rule.arn, schedule])
-            if moment is not None and moment <= now:
-                self._last[rule.arn, schedule] = now
-                event = self._event(str(uuid.uuid4()), "aws.events", "Scheduled Event", [rule.arn], {})
-                self._keep([(rule.arn, target, json.dumps(event), 0) for target in rule.targets])
-                moment = schedule.after(now)
-            if moment is not None:
-                waits.append(self.endpoint.clock.seconds(moment - now))
-        return max(0.0, min(*waits, LONGEST_WAIT)) if waits else None
+    def _round(self) -> float | None:
+        """Write the deliveries of schedules that are due. Seconds until the next time, None: there is none."""
+        scheduled = {(rule.arn, rule.schedule): rule for rule in self._rules(DEFAULT) if rule.schedule is not None}
+        schedules = {key: key[1].following for key in scheduled}
+        due, coming = self._watch.due(schedules, self.endpoint.clockwork.now())
+        for key in due:
+            event = self._event(str(uuid.uuid4()), "aws.events", "Scheduled Event", [key[0]], {})
+            self._keep([(key[0], target, json.dumps(event), 0) for target in scheduled[key].targets])
+        if due:
+            self._work.put(None)
+        return None if coming is None else self.endpoint.clockwork.until(coming)
 
     def _rules(self, bus: str) -> list[Rule]:
         known = self._known
@@ -294,7 +278,7 @@ class Rules:
             return None
         try:
             pattern = parse_pattern(rule["EventPattern"]) if rule.get("EventPattern") else None
-            schedule = read_schedule(rule["ScheduleExpression"]) if rule.get("ScheduleExpression") else None
+            schedule = _schedule(rule["ScheduleExpression"]) if rule.get("ScheduleExpression") else None
             return Rule(rule["Arn"], pattern, schedule, tuple(targets))
         except AwsError as error:  # one that an older endpoint has taken
             log.warning("the rule %s is not followed: %s", name, error.message)
@@ -348,7 +332,14 @@ def _check_rule(rule: Mapping[str, Any]) -> None:
     if isinstance(pattern := rule.get("EventPattern"), str) and pattern:
         parse_pattern(pattern)
     if isinstance(schedule := rule.get("ScheduleExpression"), str) and schedule:
-        read_schedule(schedule)
+        _schedule(schedule)
+
+
+def _schedule(text: str) -> Cron | Rate:
+    try:
+        return read(text)
+    except ScheduleError:
+        raise AwsError("ValidationException", "Parameter ScheduleExpression is not valid.") from None
 
 
 def _check(targets: list[dict[str, Any]], rule: Mapping[str, Any]) -> None:

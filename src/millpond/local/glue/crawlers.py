@@ -6,11 +6,10 @@ Schedules (`cron(...)`) start crawls while the endpoint runs; a time that passed
 
 from __future__ import annotations
 
-import datetime as dt
+import logging
 import operator
 import sqlite3
 import statistics
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,9 +17,11 @@ from millpond.local.glue.crawl.changes import Tally
 from millpond.local.glue.crawl_runs import LOG_GROUP, SCHEMA, CrawlRuns
 from millpond.local.glue.crawler_settings import check, invalid
 from millpond.local.glue.records import after, decode, encode, page, token
-from millpond.local.glue.schedule import ScheduleError, parse
 from millpond.local.glue.tags import drop_tags, write_tags
+from millpond.local.schedules import ScheduleError, Watch, parse
 from millpond.local.service import AwsError, Call, Endpoint, Operation
+
+log = logging.getLogger(__name__)
 
 PAGE = 100
 CRAWLS_PAGE = 20
@@ -52,9 +53,7 @@ class Crawlers:
         self.endpoint = endpoint
         self.runs = CrawlRuns(endpoint)
         self.tagged = {"crawler": lambda name: self._row(name) is not None}
-        self._timer = threading.Condition()
-        self._stopping = False
-        self._clockwork: threading.Thread | None = None
+        self._watch: Watch[tuple[str, str]] = Watch()  # a crawler's name and schedule
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -76,15 +75,9 @@ class Crawlers:
 
     def start(self) -> None:
         self.runs.recover()
-        self._clockwork = threading.Thread(target=self._tick, name="crawler-schedules", daemon=True)
-        self._clockwork.start()
+        self.endpoint.clockwork.serve("crawlers", self._round)
 
     def stop(self) -> None:
-        with self._timer:
-            self._stopping = True
-            self._timer.notify()
-        if self._clockwork:
-            self._clockwork.join(timeout=5)
         self.runs.close()
 
     # -- the crawler
@@ -311,44 +304,25 @@ class Crawlers:
         self._wake()
 
     def _wake(self) -> None:
-        with self._timer:
-            self._timer.notify()
+        self.endpoint.clockwork.wake("crawlers")
 
-    def _tick(self) -> None:
-        """Sleep until the next scheduled time, start what is due, and so on."""
-        since = dt.datetime.fromtimestamp(self.endpoint.clock.now(), dt.UTC)
-        while not self._stopping:
-            due = self._due(since)
-            with self._timer:
-                now = dt.datetime.fromtimestamp(self.endpoint.clock.now(), dt.UTC)
-                wait = self.endpoint.clock.seconds((due[0] - now).total_seconds()) if due else None
-                if self._stopping:
-                    return
-                if wait is None or wait > 0:
-                    self._timer.wait(min(wait, 3600) if wait is not None else None)
-                    now = dt.datetime.fromtimestamp(self.endpoint.clock.now(), dt.UTC)
-                    if due is None or due[0] > now:  # woken by a change, which counts from now
-                        since = now
-                        continue
-            moment, names = due or (since, ())
-            since = moment
-            for name in names:
-                self._start_due(name)
-
-    def _due(self, since: dt.datetime) -> tuple[dt.datetime, tuple[str, ...]] | None:
+    def _round(self) -> float | None:
+        """Start what is due. Seconds until the next time, None: there is none."""
         rows = self.endpoint.store.read("SELECT name, body FROM glue_crawlers WHERE schedule_state = 'SCHEDULED'")
-        times: dict[dt.datetime, list[str]] = {}
-        for row in rows:
-            if (moment := parse(decode(row["body"])["Schedule"]).after(since)) is not None:
-                times.setdefault(moment, []).append(row["name"])
-        return (first, tuple(times[first])) if times and (first := min(times)) else None
+        schedules = {
+            (row["name"], text): parse(text).following for row in rows if (text := decode(row["body"])["Schedule"])
+        }
+        due, coming = self._watch.due(schedules, self.endpoint.clockwork.now())
+        for name, _ in due:
+            self._start_due(name)
+        return None if coming is None else self.endpoint.clockwork.until(coming)
 
     def _start_due(self, name: str) -> None:
         try:
             self.runs.start(name)
         except AwsError as error:
             if error.code != "CrawlerRunningException":  # a crawl that still runs is this time's crawl
-                raise
+                log.warning("crawler %s did not start at its time: %s", name, error.message)
 
 
 def _schedule(body: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ a token (the job run) or id (the crawl) made from the row's number, so that an a
 endpoint may be killed before it has noted that it did (STARTED). The end of a job run or crawl is read from their own
 rows, and marked (ENDED) together with what it sets off. So a kill neither loses a firing nor repeats one.
 
-One thread does this; it sleeps until something is due, and looks every `POLL_SECONDS` only while an action runs.
+The clockwork has this done when something is due, and every `POLL_SECONDS` only while an action runs.
 
 Limits: a schedule whose time passed while the endpoint was down fires if it is less than a minute late, else it is not
 made up for (AWS has no such time). Retries of a job belong to its action: triggers see the last attempt's end.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import secrets
 import sqlite3
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,51 +79,21 @@ class Firing:
         self.endpoint = endpoint
         self.jobs: Jobs
         self.crawlers: Crawlers
-        self._timer = threading.Condition()
-        self._woken = self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="glue-triggers", daemon=True)
-        self._began = 0.0
 
     # ---- life
 
     def start(self, jobs: Jobs, crawlers: Crawlers) -> None:
         """Go on where the last endpoint ended."""
         self.jobs, self.crawlers = jobs, crawlers
-        self._began = now = self.endpoint.clock.now()
         with self.endpoint.store.write() as db:
-            db.execute("UPDATE glue_triggers SET since = min(since, ?)", (now,))
+            db.execute("UPDATE glue_triggers SET since = min(since, ?)", (self.now(),))
         for run in self.endpoint.store.read("SELECT id FROM glue_workflow_runs WHERE status = 'STOPPING'"):
             self._stop_actions(run["id"])
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread. What was not done stays in the store."""
-        with self._timer:
-            self._stopping = True
-            self._timer.notify()
-        if self._thread.is_alive():
-            self._thread.join(10)
+        self.endpoint.clockwork.serve("triggers", self._round)
 
     def wake(self) -> None:
         """Something has changed: look again."""
-        with self._timer:
-            self._woken = True
-            self._timer.notify()
-
-    def _work(self) -> None:
-        told = False
-        while not self._stopping:
-            try:
-                wait = self._round()
-                told = False
-            except Exception:  # one round's trouble (a full disk) must not end the triggers
-                if not told and not self._stopping:
-                    log.exception("firing triggers")
-                told, wait = True, 1.0
-            with self._timer:
-                if not self._woken and not self._stopping:
-                    self._timer.wait(wait)
-                self._woken = False
+        self.endpoint.clockwork.wake("triggers")
 
     def _round(self) -> float | None:
         """Do what is due. Seconds until to look again, None: not before something changes."""
@@ -133,17 +102,14 @@ class Firing:
         for row in self._open("STARTED"):
             self._notice(row)
         due = [*self._schedules(), *self._batches()]
-        waits = [self.endpoint.clock.seconds(moment - self.now()) for moment in due]
+        waits = [self.endpoint.clockwork.until(moment) for moment in due]
         if self.endpoint.store.one("SELECT 1 FROM glue_actions WHERE state <> 'ENDED'"):
             waits.append(POLL_SECONDS)
-        return max(0.0, min(waits)) if waits else None
+        return min(waits, default=None)
 
     def now(self) -> float:
-        """Seconds since the epoch; they pass as fast as the endpoint's clock says (`scale`)."""
-        now = self.endpoint.clock.now()
-        if self.endpoint.clock.scale == 1.0:
-            return now
-        return self._began + (now - self._began) * self.endpoint.clock.scale
+        """Seconds since the epoch by the clockwork, which schedules and batches follow."""
+        return self.endpoint.clockwork.now()
 
     def _open(self, state: str) -> list[sqlite3.Row]:
         return self.endpoint.store.read(

@@ -9,16 +9,14 @@ SampleSize but 100 is refused; AWS names no ARN under which Tags could be read, 
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import sqlite3
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from millpond.local.glue.catalog import Catalog
 from millpond.local.glue.records import check_catalog, decode, encode
-from millpond.local.glue.schedule import ScheduleError, parse
+from millpond.local.schedules import ScheduleError, Watch, parse
 from millpond.local.service import AwsError, Call, Endpoint, Operation, unsupported
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MEMBERS = ("Role", "ColumnNameList", "SampleSize", "SecurityConfiguration")
-LONGEST_SLEEP = 3600.0
 OF = "database = ? AND table_name = ?"
 
 
@@ -45,9 +42,7 @@ class StatisticsSettings:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint, self.catalog = endpoint, Catalog(endpoint)
         self.runs: StatisticsRuns
-        self._changed = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._tick, name="statistics-schedules", daemon=True)
+        self._watch: Watch[tuple[str, str, str]] = Watch()  # a database, a table, the schedule
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -61,14 +56,10 @@ class StatisticsSettings:
 
     def start(self) -> None:
         self.runs = cast("StatisticsRuns", cast("Glue", self.endpoint.services["glue"]).parts["statistics_runs"])
-        self._thread.start()
+        self.endpoint.clockwork.serve("statistics", self._round)
 
     def stop(self) -> None:
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join(10)
+        """Nothing of its own goes on."""
 
     # -- operations
 
@@ -173,36 +164,17 @@ class StatisticsSettings:
     # -- schedules
 
     def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify()
+        self.endpoint.clockwork.wake("statistics")
 
-    def _now(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self.endpoint.clock.now(), dt.UTC)
-
-    def _tick(self) -> None:
-        """Sleep until the next time, measure what is due, and so on; a change counts from now."""
-        since = self._now()
-        while not self._stopping:
-            moment, due = self._next(since)
-            with self._changed:
-                wait = self.endpoint.clock.seconds((moment - self._now()).total_seconds()) if moment else LONGEST_SLEEP
-                if not self._stopping and wait > 0:
-                    self._changed.wait(min(wait, LONGEST_SLEEP))
-            if self._stopping:
-                return
-            if moment is None or moment > self._now():
-                since = self._now()
-                continue
-            since = moment
-            for row in due:
-                self._measure(row)
-
-    def _next(self, since: dt.datetime) -> tuple[dt.datetime | None, list[sqlite3.Row]]:
-        times: dict[dt.datetime, list[sqlite3.Row]] = {}
-        for row in self.endpoint.store.read("SELECT * FROM glue_statistics_settings WHERE state = 'SCHEDULED'"):
-            if (moment := parse(row["schedule"]).after(since)) is not None:
-                times.setdefault(moment, []).append(row)
-        return (first, times[first]) if times and (first := min(times)) else (None, [])
+    def _round(self) -> float | None:
+        """Measure what is due. Seconds until the next time, None: there is none."""
+        rows = self.endpoint.store.read("SELECT * FROM glue_statistics_settings WHERE state = 'SCHEDULED'")
+        known = {(row["database"], row["table_name"], row["schedule"]): row for row in rows}
+        schedules = {key: parse(row["schedule"]).following for key, row in known.items()}
+        due, coming = self._watch.due(schedules, self.endpoint.clockwork.now())
+        for key in due:
+            self._measure(known[key])
+        return None if coming is None else self.endpoint.clockwork.until(coming)
 
     def _measure(self, row: sqlite3.Row) -> None:
         body, now = decode(row["body"]), self.endpoint.clock.now()

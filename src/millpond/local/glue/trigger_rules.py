@@ -11,12 +11,11 @@ each event, `AND` each time all its conditions have been met again.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from millpond.local.glue.schedule import ScheduleError, parse
+from millpond.local.schedules import ScheduleError, parse
 from millpond.local.service import AwsError
 
 JOB_STATES = ("SUCCEEDED", "STOPPED", "FAILED", "TIMEOUT")  # what a trigger can watch for (AWS docs)
@@ -166,5 +165,4 @@ def met(trigger: Trigger, ended: Iterable[Ended]) -> tuple[Ended, ...]:
 
 def next_time(trigger: Trigger, since: float) -> float | None:
     """When a scheduled trigger is due after `since` (seconds since the epoch)."""
-    moment = parse(trigger["Schedule"]).after(dt.datetime.fromtimestamp(since, dt.UTC))
-    return moment.timestamp() if moment else None
+    return parse(trigger["Schedule"]).following(since)

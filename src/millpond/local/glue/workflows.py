@@ -78,7 +78,7 @@ class Workflows:
         self.firing.start(cast("Jobs", glue.parts["jobs"]), cast("Crawlers", glue.parts["crawlers"]))
 
     def stop(self) -> None:
-        self.firing.stop()
+        """Nothing of its own goes on; what was not done stays in the store."""
 
     # ---- workflows
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from millpond.local.glue import catalog, iceberg, statistics_runs
-from millpond.local.service import AwsError
+from millpond.local.service import AwsError, Clock
 
 Glue = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
@@ -257,6 +256,15 @@ def test_figures_become_statistics() -> None:
     assert "MinimumValue" not in found[4]["DoubleColumnStatisticsData"]
 
 
+class Days(Clock):
+    """A clock that a test sets; it begins with a day in UTC."""
+
+    at = 20_454 * 86_400.0
+
+    def now(self) -> float:
+        return self.at
+
+
 def test_settings_of_column_statistics(shop: Glue, refused: Refused, glue_service: Any) -> None:
     of = {"DatabaseName": "Shop", "TableName": "Orders"}
     assert refused("GetColumnStatisticsTaskSettings", **of) == "EntityNotFoundException"
@@ -280,11 +288,12 @@ def test_settings_of_column_statistics(shop: Glue, refused: Refused, glue_servic
     assert (found["Role"], found["ColumnNameList"], found["Schedule"]["State"]) == ("other", ["id"], "NOT_SCHEDULED")
     shop("StartColumnStatisticsTaskRunSchedule", **of)
     settings = glue_service.parts["statistics_settings"]
-    moment, due = settings._next(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    assert (moment, [row["table_name"] for row in due]) == (dt.datetime(2026, 1, 1, 3, tzinfo=dt.UTC), ["orders"])
+    clock = settings.endpoint.clock = Days()
     settings.runs = glue_service.parts["statistics_runs"]
     settings.runs.start_run = lambda params, call: {"ColumnStatisticsTaskRunId": params["TableName"]}
-    settings._measure(due[0])
+    assert settings._round() == 3 * 3600
+    clock.at += 3 * 3600
+    assert settings._round() == 24 * 3600
     attempt = shop("GetColumnStatisticsTaskSettings", **of)["ColumnStatisticsTaskSettings"]["LastExecutionAttempt"]
     assert (attempt["Status"], attempt["ColumnStatisticsTaskRunId"]) == ("STARTED", "orders")
     shop("DeleteColumnStatisticsTaskSettings", **of)

@@ -1,20 +1,30 @@
-"""AWS's cron expressions: `cron(minutes hours day-of-month month day-of-week year)`, in UTC (AWS docs).
+"""AWS's schedules: `cron(minutes hours day-of-month month day-of-week year)` and `rate(5 minutes)`, in UTC (AWS docs).
 
-`*`, `?`, lists, ranges, steps, names of months and days, `L`, `nW`, `n#k` and `nL` are read. Glue's schedules have a
-precision of a minute.
+`*`, `?`, lists, ranges, steps, names of months and days, `L`, `nW`, `n#k` and `nL` are read. Schedules have a precision
+of a minute. `Watch` says which of several are due; the clockwork says when to look.
+
+May import: nothing of ours.
 """
 
 from __future__ import annotations
 
 import calendar
 import datetime as dt
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 MONTHS = {name.upper(): n for n, name in enumerate(calendar.month_abbr) if name}
 DAYS = {"SUN": 1, "MON": 2, "TUE": 3, "WED": 4, "THU": 5, "FRI": 6, "SAT": 7}
 LAST_YEAR = 2199
+UNITS = {"minute": 60, "hour": 3600, "day": 86_400}  # seconds
+SET_BACK = 60.0  # seconds: a clock that goes back by more was set
+
+Key = TypeVar("Key", bound=Hashable)
+After = Callable[[float], float | None]
+"""The first moment after another one, in seconds since the epoch; None: never."""
 
 
 class ScheduleError(ValueError):
@@ -46,10 +56,64 @@ class Cron:
                         return found
         return None
 
+    def following(self, since: float) -> float | None:
+        """`after` in seconds since the epoch."""
+        # A moment inside a minute that is due is after it: `after` begins with the next minute.
+        moment = self.after(dt.datetime.fromtimestamp(math.floor(since), dt.UTC))
+        return moment.timestamp() if moment else None
+
     def _on(self, day: dt.date) -> bool:
         if self.day_of_month != "?":
             return day.day in _days_of_month(self.day_of_month, day.year, day.month)
         return day.day in _days_of_week(self.day_of_week, day.year, day.month)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A schedule that is due every so many `seconds`."""
+
+    seconds: int
+
+    def following(self, since: float) -> float:
+        """The first time after `since`, in seconds since the epoch."""
+        return since + self.seconds
+
+
+class Watch(Generic[Key]):
+    """Which of several schedules are due. Each counts from when it was first seen: what is changed gets a new key."""
+
+    def __init__(self) -> None:
+        self._last: dict[Key, float] = {}
+
+    def due(self, schedules: Mapping[Key, After], now: float) -> tuple[dict[Key, float], float | None]:
+        """The schedules whose time has come, each with that time, and the first moment that is still to come. Times
+        that passed together (the machine slept) are one."""
+        last = {key: self._last.get(key, now) for key in schedules}
+        found, coming = {}, []
+        for key, after in schedules.items():
+            if last[key] > now + SET_BACK:
+                last[key] = now
+            moment = after(last[key])
+            if moment is not None and moment <= now:
+                found[key] = last[key] = moment
+                moment = after(moment)
+                if moment is not None and moment <= now:
+                    last[key] = now
+                    moment = after(now)
+            if moment is not None:
+                coming.append(moment)
+        self._last = last
+        return found, min(coming, default=None)
+
+
+def read(expression: str) -> Cron | Rate:
+    """Read `cron(...)` or `rate(...)`. ScheduleError."""
+    if not expression.strip().startswith("rate("):
+        return parse(expression)
+    match = re.fullmatch(r"rate\(([1-9][0-9]{0,8}) (minute|hour|day)(s?)\)", expression.strip())
+    if match is None or (match[1] == "1") != (match[3] == ""):  # "rate(1 minute)", "rate(5 minutes)"
+        raise ScheduleError(f"'{expression}' is not rate(value unit)")
+    return Rate(int(match[1]) * UNITS[match[2]])
 
 
 def parse(expression: str) -> Cron:
