@@ -9,8 +9,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 ROLE = "arn:aws:iam::000000000000:role/flow"
 
@@ -276,3 +278,25 @@ def test_activity_worker_waits_for_work(sfn: Any) -> None:
     start(sfn, task(activity), {"work": 2})
     worker.join(30)
     assert json.loads(got[0]["input"]) == {"work": 2}
+
+
+def test_a_worker_that_hung_up_is_given_nothing(sfn: Any, endpoint: Any) -> None:
+    """Nobody would hear of the task: it would wait for its timeout, or for ever."""
+    activity = sfn.create_activity(name=f"a-{uuid.uuid4()}")["activityArn"]
+    impatient = boto3.client(
+        "stepfunctions",
+        endpoint.region,
+        endpoint_url=endpoint.url,
+        aws_access_key_id=endpoint.access_key,
+        aws_secret_access_key=endpoint.secret_key,
+        config=Config(read_timeout=0.5, retries={"total_max_attempts": 1, "mode": "standard"}),
+    )
+    with pytest.raises(ReadTimeoutError):
+        impatient.get_activity_task(activityArn=activity, workerName="gone")
+    execution = start(sfn, task(activity), {"work": 3})
+    until(lambda: any(event["type"] == "ActivityScheduled" for event in history(sfn, execution)))
+    time.sleep(0.2)  # in which the first poll would take it
+    got = sfn.get_activity_task(activityArn=activity, workerName="there")
+    assert json.loads(got["input"]) == {"work": 3}
+    sfn.send_task_success(taskToken=got["taskToken"], output="1")
+    assert ended(sfn, execution)["status"] == "SUCCEEDED"

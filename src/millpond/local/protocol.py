@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from millpond.local import flat, models
-from millpond.local.service import AwsError
+from millpond.local.service import AwsError, stays
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel, ServiceModel
@@ -54,6 +54,7 @@ class Request:
     headers: dict[str, str]
     body: bytes = b""
     raw_headers: list[tuple[str, str]] = field(default_factory=list)  # in order, with repetitions and original case
+    gone: Callable[[], bool] = stays  # see `Call`
 
     def query_members(self) -> dict[str, str]:
         """The query string, decoded; of a repeated name the first value."""

@@ -35,6 +35,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from millpond.local.guard import EMPTY_HASH, UNSIGNED, Guard, Signature, bucket_
 from millpond.local.protocol import Reply, Request
 from millpond.local.service import AwsError, Call, Clock, Endpoint, unsupported
 from millpond.local.store import Store, StoreUnavailable, WouldWait
-from millpond.local.wire import Connection
+from millpond.local.wire import Connection, is_gone
 
 log = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ class Router:
         if run is not None:
             operation = described.operation_model(name)
             params = protocol.parse(described, operation, request, labels)
-            result = run(params, Call(service, name, region, caller, request_id))
+            result = run(params, Call(service, name, region, caller, request_id, request.gone))
             return protocol.answer(described, operation, result, request_id)
         if name in room.moto:
             return self.moto.answer(service, request, region=region, request_id=request_id, operation=name)
@@ -350,6 +351,7 @@ class App:
                 await self._s3(scope, host, receive, sending, claim, request_id)
                 return
             request.body = await _read(receive, request.headers)
+            request.gone = partial(is_gone, receive)
             self._check(claim, request, _hash(request.body))
             reply = await self._route(service, request, claim, request_id)
         except Disconnected:

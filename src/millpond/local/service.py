@@ -56,15 +56,22 @@ def unsupported(service: str, operation: str, why: str = "", *, use: str = "") -
     return AwsError("NotImplemented", text, status=501)
 
 
+def stays() -> bool:
+    """Not gone: what `Call.gone` says of callers without a connection."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls what: handed to each operation beside its parameters."""
+    """Who calls what: handed to each operation beside its parameters. `gone` tells whether the caller has hung up:
+    whoever waits for something to hand over asks before it does."""
 
     service: str
     operation: str
     region: str
     caller: str = ""  # access key id of the signature; a role's own key tells which function or job called
     request_id: str = ""
+    gone: Callable[[], bool] = stays
 
 
 Operation = Callable[[dict[str, Any], Call], dict[str, Any] | None]

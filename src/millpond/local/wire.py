@@ -12,6 +12,7 @@ body in chunks) is left to httptools, from its first byte.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -120,6 +121,12 @@ class Connection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self.headers.append((b"host", b"named in the request line"))
         super().on_headers_complete()
+
+
+def is_gone(receive: Callable[[], Any]) -> bool:
+    """Has the client of an ASGI request hung up? uvicorn notes it when the socket does; to await `http.disconnect`
+    would take a task for each request."""
+    return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
 
 
 def read_headers(block: bytes) -> dict[str, str] | None:

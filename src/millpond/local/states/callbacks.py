@@ -27,6 +27,7 @@ POLL_SECONDS = 60.0
 PATIENT_POLLERS = 64
 """Workers that wait so long at once; more of them wait a second, for each holds a thread of the endpoint."""
 
+LOOK_SECONDS = 1.0  # after which a poll looks whether its worker is still there
 MOST_POLLERS = 1000
 MOST_ACTIVITIES = 100_000
 
@@ -179,7 +180,7 @@ class Callbacks:
     def get_task(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn, worker = params["activityArn"], params.get("workerName")
         self.describe({"activityArn": arn}, call)
-        offered = self._take(arn)
+        offered = self._take(arn, call.gone)
         if offered is None:
             return {}
         try:
@@ -193,27 +194,30 @@ class Callbacks:
         text = json.dumps(offered.call.arguments, ensure_ascii=False, separators=(",", ":"))
         return {"taskToken": offered.token, "input": text}
 
-    def _take(self, arn: str) -> _Offered | None:
+    def _take(self, arn: str, gone: Callable[[], bool]) -> _Offered | None:
         with self._changed:
             if self._polling[arn] >= MOST_POLLERS:
                 raise AwsError("ActivityWorkerLimitExceeded", f"Activity Worker Limit Exceeded: '{arn}'")
             self._polling[arn] += 1
             patient = self._polling.total() <= PATIENT_POLLERS
             try:
-                return self._next(arn, time.monotonic() + (POLL_SECONDS if patient else 1.0))
+                return self._next(arn, time.monotonic() + (POLL_SECONDS if patient else 1.0), gone)
             finally:
                 self._polling[arn] -= 1
 
-    def _next(self, arn: str, deadline: float) -> _Offered | None:
-        """The next open task of an activity, None when there is none until the deadline. Called with the lock."""
-        while not self._closing:
+    def _next(self, arn: str, deadline: float, gone: Callable[[], bool]) -> _Offered | None:
+        """The next open task of an activity, None when there is none until the deadline. Called with the lock. A
+        worker that has hung up takes none: nobody would hear of it before it times out."""
+        while not self._closing and not gone():
             queue = self._offered.get(arn, deque())
             while queue:
                 offered = queue.popleft()
                 if self.engine.pending(offered.token) is not None:
                     return offered
-            if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return None
+            self._changed.wait(min(left, LOOK_SECONDS))
         return None
 
     def close(self) -> None:
