@@ -24,6 +24,7 @@ ROOMS: dict[str, str] = {
     "lambda": "millpond.local.lambda_:Lambda",
     "sagemaker": "millpond.local.sagemaker:SageMaker",
     "stepfunctions": "millpond.local.states:States",
+    "scheduler": "millpond.local.scheduler:Scheduler",
     "cloudformation": "millpond.local.cloudformation:CloudFormation",
 }
 
