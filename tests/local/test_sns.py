@@ -108,6 +108,19 @@ def test_filter_policies_choose(sns: Any, aws: Any, endpoint: Any) -> None:
         one["message"] for one in endpoint.services["sns"].outbox() if one["topicArn"] == arn and one["deliveries"]
     ]
     assert let_through == ["failed 11", "late-1 99"]
+    (subscribed,) = sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+
+    def change(name: str, value: str) -> Any:
+        return sns.set_subscription_attributes(
+            SubscriptionArn=subscribed["SubscriptionArn"], AttributeName=name, AttributeValue=value
+        )
+
+    nested = json.dumps({"shop": {"city": ["Bern"]}})
+    assert "nested filter policy" in refused(lambda: change("FilterPolicy", nested))[1]
+    change("FilterPolicyScope", "MessageBody")
+    change("FilterPolicy", nested)
+    assert "nested filter policy" in refused(lambda: change("FilterPolicyScope", "MessageAttributes"))[1]
+    assert "more than 5 keys" in refused(lambda: change("FilterPolicy", json.dumps({k: ["x"] for k in "abcdef"})))[1]
 
 
 def test_messages_are_checked(sns: Any) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from millpond.local.events import parse_pattern
 from millpond.local.events.delivery import kind_of, shaped
-from millpond.local.events.patterns import matches, parse_pattern
 from millpond.local.glue.announcements import announced
+from millpond.local.patterns import matches
 from millpond.local.service import Announcement, AwsError, Call, Clock, Endpoint
 from millpond.local.store import Store
 

@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from millpond.local.events.delivery import deliver, kind_of, send_to_queue
-from millpond.local.events.patterns import matches, parse_pattern
+from millpond.local.patterns import PatternError, check, matches
 from millpond.local.protocol import Reply, Request
 from millpond.local.schedules import Cron, Rate, ScheduleError, Watch, read
 from millpond.local.service import Announcement, AwsError, Endpoint, unsupported
@@ -333,6 +333,24 @@ def _check_rule(rule: Mapping[str, Any]) -> None:
         parse_pattern(pattern)
     if isinstance(schedule := rule.get("ScheduleExpression"), str) and schedule:
         _schedule(schedule)
+
+
+def parse_pattern(text: str) -> dict[str, Any]:
+    """A checked pattern. InvalidEventPatternException."""
+    try:
+        pattern = json.loads(text)
+        if not isinstance(pattern, dict) or not pattern:
+            raise PatternError("it must be an object that names fields")
+        check(pattern)
+    except PatternError as error:
+        raise _no_pattern(str(error)) from None
+    except (ValueError, RecursionError):
+        raise _no_pattern("it is not JSON") from None
+    return pattern
+
+
+def _no_pattern(why: str) -> AwsError:
+    return AwsError("InvalidEventPatternException", f"Event pattern is not valid. Reason: {why}.")
 
 
 def _schedule(text: str) -> Cron | Rate:

@@ -239,7 +239,8 @@ class Sns:
         protocol, where, attributes = params["Protocol"], params.get("Endpoint", ""), params.get("Attributes", {})
         _check_subscriber(protocol, where)
         for name, value in attributes.items():
-            _check_subscription_attribute(name, value, "Attributes")
+            _check_attribute(SUBSCRIPTION_ATTRIBUTES, name, value, "Attributes")
+        _check_filter(attributes)
         with self._store.write() as db:
             row = db.execute(
                 "SELECT * FROM sns_subscriptions WHERE topic = ? AND protocol = ? AND endpoint = ?",
@@ -310,8 +311,10 @@ class Sns:
         if name == "FilterPolicy" and value in ("", "{}"):
             attributes.pop(name, None)
         else:
-            _check_subscription_attribute(name, value, "AttributeName")
+            _check_attribute(SUBSCRIPTION_ATTRIBUTES, name, value, "AttributeName")
             attributes[name] = value
+            if name.startswith("FilterPolicy"):
+                _check_filter(attributes)
         self._update("sns_subscriptions", "attributes", row["arn"], attributes)
 
     def _subscription(self, params: dict[str, Any]) -> Any:
@@ -441,10 +444,9 @@ def _check_attribute(known: dict[str, tuple[str, ...] | None], name: str, value:
             raise AwsError("InvalidParameter", f"Invalid parameter: {name} Reason: it is not JSON") from None
 
 
-def _check_subscription_attribute(name: str, value: str, member: str) -> None:
-    _check_attribute(SUBSCRIPTION_ATTRIBUTES, name, value, member)
-    if name == "FilterPolicy" and value:
-        check_policy(value)
+def _check_filter(attributes: dict[str, str]) -> None:
+    if policy := attributes.get("FilterPolicy"):
+        check_policy(policy, attributes.get("FilterPolicyScope", "MessageAttributes"))
 
 
 def _check_same(

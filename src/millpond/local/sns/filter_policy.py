@@ -1,116 +1,58 @@
-"""Filter policies of subscriptions: AWS, "Amazon SNS subscription filter policies".
+"""Filter policies of subscriptions: AWS, "Amazon SNS subscription filter policies", "Filter policy constraints".
 
-Carried: exact strings, numbers, booleans and null, `prefix`, `suffix`, `equals-ignore-case`, `anything-but` (values,
-prefix, suffix), `numeric`, `exists`, nesting and `$or`, over attributes or the body. `wildcard` and `cidr` are refused
-when the policy is set.
+The comparisons are EventBridge's (millpond.local.patterns). SNS's own: a policy looks at the message's attributes or at
+its body, five keys at most, 150 combinations of values (a nested key's count once more for each level), nesting only
+over the body.
+
+Limits: keys inside `$or` are not counted; over the body only the outermost keys are.
 """
 
 from __future__ import annotations
 
 import json
-import operator
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from millpond.local.patterns import PatternError, check, matches
 from millpond.local.service import AwsError
 
-COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "=": operator.eq,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+KEYS = 5
+COMBINATIONS = 150
 
 
-def _numeric(test: Any, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return all(COMPARE[sign](value, limit) for sign, limit in zip(test[::2], test[1::2], strict=True))
-
-
-def _anything_but(test: Any, value: Any) -> bool:
-    if isinstance(test, dict):
-        return not any(TESTS[name](part, value) for name, part in test.items())
-    return value not in (test if isinstance(test, list) else [test])
-
-
-TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "prefix": lambda test, value: isinstance(value, str) and value.startswith(test),
-    "suffix": lambda test, value: isinstance(value, str) and value.endswith(test),
-    "equals-ignore-case": lambda test, value: isinstance(value, str) and value.lower() == test.lower(),
-    "anything-but": _anything_but,
-    "numeric": _numeric,
-}
-
-
-def _signs_and_numbers(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) in (2, 4)
-        and all(sign in COMPARE for sign in value[::2] if isinstance(sign, str))
-        and all(isinstance(sign, str) for sign in value[::2])
-        and all(isinstance(limit, int | float) for limit in value[1::2])
-    )
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-FORMS: dict[str, Callable[[Any], bool]] = {
-    "prefix": _text,
-    "suffix": _text,
-    "equals-ignore-case": _text,
-    "anything-but": lambda value: isinstance(value, str | int | float | list),
-    "numeric": _signs_and_numbers,
-    "exists": lambda value: isinstance(value, bool),
-}
-
-
-def check_policy(text: str) -> None:
-    """Raise AwsError(InvalidParameter) for a policy that cannot be read, 501 for an operator that is not carried."""
+def check_policy(text: str, scope: str) -> None:
+    """Raise AwsError(InvalidParameter) for a policy that SNS does not take."""
     try:
         policy = json.loads(text)
-    except ValueError:
+        if not isinstance(policy, dict):
+            raise PatternError("Filter policy must be an object")
+        check(policy)
+    except PatternError as error:
+        raise _invalid(str(error)) from None
+    except (ValueError, RecursionError):
         raise _invalid("failed to parse JSON") from None
-    if not isinstance(policy, dict):
-        raise _invalid("Filter policy must be an object")
-    _check(policy)
+    if scope != "MessageBody" and any(isinstance(wanted, dict) for wanted in policy.values()):
+        text = "Invalid parameter: Filter policy scope MessageAttributes does not support nested filter policy"
+        raise AwsError("InvalidParameter", text)
+    if len([name for name in policy if name != "$or"]) > KEYS:
+        raise _invalid(f"Filter policy can not have more than {KEYS} keys")
+    combined = 1
+    for number in _combinations(policy, 1):
+        combined *= number
+    if combined > COMBINATIONS:
+        raise _invalid("Filter policy is too complex")
+
+
+def _combinations(node: Mapping[str, Any], level: int) -> Iterator[int]:
+    for name, wanted in node.items():
+        if isinstance(wanted, dict):
+            yield from _combinations(wanted, level + 1)
+        elif name != "$or":
+            yield len(wanted) * level
 
 
 def _invalid(why: str) -> AwsError:
     return AwsError("InvalidParameter", f"Invalid parameter: FilterPolicy: {why}")
-
-
-def _check(node: dict[str, Any]) -> None:
-    for name, value in node.items():
-        if isinstance(value, dict):
-            _check(value)
-        elif not isinstance(value, list) or not value:
-            raise _invalid(f'"{name}" must be an object or an array')
-        elif name == "$or":
-            for part in value:
-                if not isinstance(part, dict):
-                    raise _invalid('"$or" must be an array of objects')
-                _check(part)
-        else:
-            for test in value:
-                _check_test(test)
-
-
-def _check_test(test: Any) -> None:
-    if not isinstance(test, dict):
-        return
-    for name, value in test.items():
-        if name in ("wildcard", "cidr"):
-            raise AwsError("NotImplemented", f"Millpond does not filter by {name} yet.", status=501)
-        if name not in (*TESTS, "exists"):
-            raise _invalid(f"Unrecognized match type {name}")
-        if name == "anything-but" and isinstance(value, dict):
-            _check_test(value)
-        elif not FORMS[name](value):
-            raise _invalid(f"Value of {name} has the wrong form")
 
 
 def accepts(policy: dict[str, Any], scope: str, attributes: dict[str, Any], text: str) -> bool:
@@ -118,10 +60,10 @@ def accepts(policy: dict[str, Any], scope: str, attributes: dict[str, Any], text
     if scope == "MessageBody":
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
-        return isinstance(found, dict) and _passes(policy, found)
-    return _passes(policy, {name: _value(value) for name, value in attributes.items()})
+        return isinstance(found, dict) and matches(policy, found)
+    return matches(policy, {name: _value(value) for name, value in attributes.items()})
 
 
 def _value(attribute: dict[str, Any]) -> Any:
@@ -131,41 +73,6 @@ def _value(attribute: dict[str, Any]) -> Any:
             return float(value)
         if kind == "String.Array":
             return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return value
-
-
-def _passes(node: dict[str, Any], found: Any) -> bool:
-    if isinstance(found, list):
-        return any(_passes(node, item) for item in found)
-    if not isinstance(found, dict):
-        return False
-    for name, tests in node.items():
-        if name == "$or":
-            if not any(_passes(part, found) for part in tests):
-                return False
-        elif isinstance(tests, dict):
-            if not _passes(tests, found.get(name)):
-                return False
-        elif not _any(tests, found, name):
-            return False
-    return True
-
-
-def _any(tests: list[Any], found: dict[str, Any], name: str) -> bool:
-    for test in tests:
-        if isinstance(test, dict) and "exists" in test:
-            if test["exists"] == (name in found):
-                return True
-        elif name in found:
-            values = found[name] if isinstance(found[name], list) else [found[name]]
-            if any(_fits(test, value) for value in values):
-                return True
-    return False
-
-
-def _fits(test: Any, value: Any) -> bool:
-    if isinstance(test, dict):
-        return all(TESTS[name](part, value) for name, part in test.items())
-    return bool(test == value and isinstance(test, bool) == isinstance(value, bool))

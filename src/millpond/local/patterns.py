@@ -1,21 +1,23 @@
-"""Event patterns of EventBridge (AWS, "Creating Amazon EventBridge event patterns", "Comparison operators").
+"""The comparison language of EventBridge's event patterns and SNS's filter policies, which is one (AWS, "Comparison
+operators" in event patterns; "Amazon SNS subscription filter policies").
 
 Carried: exact values, `prefix` and `suffix` (also in any case), `equals-ignore-case`, `wildcard`, `anything-but`
 (values and these tests), `numeric`, `cidr`, `exists`, nesting and `$or`. An array matches when an element of it does.
+What a service adds stands in its room: the error and the words around it, scopes, limits.
 
 Limits: a number equals another one by its value, where EventBridge compares what is written (300 is not 3.0e2 there).
+Which tests SNS takes inside others AWS does not list; it is given all that EventBridge has.
+
+May import: nothing of ours.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import json
 import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from millpond.local.service import AwsError
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
@@ -27,16 +29,8 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 MOST_STARS = 10  # of a wildcard: matching takes the text's length for each
 
 
-def parse_pattern(text: str) -> dict[str, Any]:
-    """A checked pattern. InvalidEventPatternException."""
-    try:
-        pattern = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _invalid("it is not JSON") from None
-    if not isinstance(pattern, dict) or not pattern:
-        raise _invalid("it must be an object that names fields")
-    _check(pattern)
-    return pattern
+class PatternError(ValueError):
+    """This is no pattern; the message says why."""
 
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
@@ -198,19 +192,16 @@ FORMS: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def _invalid(why: str) -> AwsError:
-    return AwsError("InvalidEventPatternException", f"Event pattern is not valid. Reason: {why}.")
-
-
-def _check(node: Mapping[str, Any]) -> None:
+def check(node: Mapping[str, Any]) -> None:
+    """PatternError for what is no pattern."""
     for name, wanted in node.items():
         if isinstance(wanted, dict):
-            _check(wanted)
+            check(wanted)
         elif not isinstance(wanted, list) or not wanted:
-            raise _invalid(f'"{name}" must be an object or an array')
+            raise PatternError(f'"{name}" must be an object or an array')
         elif name == "$or" and all(isinstance(part, dict) for part in wanted):
             for part in wanted:
-                _check(part)
+                check(part)
         else:
             for test in wanted:
                 _check_test(test)
@@ -218,13 +209,13 @@ def _check(node: Mapping[str, Any]) -> None:
 
 def _check_test(test: Any) -> None:
     if isinstance(test, list):
-        raise _invalid("an array must not be inside an array")
+        raise PatternError("an array must not be inside an array")
     if not isinstance(test, dict):
         return
     if len(test) != 1:
-        raise _invalid("a test is an object with one name")
+        raise PatternError("a test is an object with one name")
     ((kind, wanted),) = test.items()
     if kind not in FORMS:
-        raise _invalid(f"Unrecognized match type {kind}")
+        raise PatternError(f"Unrecognized match type {kind}")
     if not FORMS[kind](wanted):
-        raise _invalid(f"the value of {kind} has the wrong form")
+        raise PatternError(f"the value of {kind} has the wrong form")
