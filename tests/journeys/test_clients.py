@@ -75,7 +75,7 @@ def signed(running: Journey, *, secret: str | None = None, headers: dict[str, st
 
 
 def send(running: Journey, headers: dict[str, str]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
     try:
         connection.request("POST", "/", body=b"{}", headers=headers)
         answer = connection.getresponse()

@@ -39,12 +39,12 @@ def running(made: Server) -> Iterator[Server]:
 
     thread = threading.Thread(target=run, name="endpoint", daemon=True)
     thread.start()
-    assert made.ready.wait(60), "the endpoint did not start"
+    assert made.ready.wait(120), "the endpoint did not start"
     if made.failure:
         raise made.failure
     yield made
     made.stop()
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive(), "the endpoint did not stop"
     if "moto" in sys.modules:  # its state belongs to the process, and the next module's endpoint is another one
         from moto.moto_api._internal.models import moto_api_backend

@@ -15,11 +15,12 @@ import boto3
 
 
 class Process:
-    """An endpoint as a process of its own."""
+    """An endpoint as a process of its own. `program`: what to run instead of it, an endpoint with a twist."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, program: str = "") -> None:
         (data / "endpoint.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", "0"]
+        start = ["-c", program] if program else ["-m", "millpond.local"]
+        command = [sys.executable, *start, "--data", str(data), "--port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until((data / "endpoint.json").exists)
         self.port = json.loads((data / "endpoint.json").read_text())["port"]

@@ -39,7 +39,7 @@ def started(sfn: Any, states: dict[str, Any], given: Any = None) -> str:
 
 
 def ended(sfn: Any, execution: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.02)

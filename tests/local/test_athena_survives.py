@@ -16,7 +16,7 @@ def started(data: Path) -> tuple[Server, threading.Thread]:
     server = Server(data)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    assert server.ready.wait(60)
+    assert server.ready.wait(120)
     return server, thread
 
 

@@ -64,15 +64,21 @@ def state(kind: str, **wanted: Any) -> Callable[[Any], bool]:
     return lambda one: one["detail-type"] == kind and wanted.items() <= one["detail"].items()
 
 
-def test_glue_says_what_happens(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glue_says_what_happens(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     heard, glue = Heard(aws, "glue-says"), aws("glue")
     rule(aws, "glue", {"source": ["aws.glue"]}, {"Arn": heard.arn})
     shop = Workshop(aws, "told").open()
     monkeypatch.setattr(job_runs, "MINUTE", 0.2)
     delay = {"NotificationProperty": {"NotifyDelayAfter": 1}}
-    shop.job("good", "import time\ntime.sleep(1.5)", head=False, kind="pythonshell", **delay)
+    block = tmp_path / "block"
+    block.touch()
+    waits = f"import os, time\nwhile os.path.exists({str(block)!r}): time.sleep(0.05)\n"
+    shop.job("good", waits, head=False, kind="pythonshell", **delay)
     shop.job("bad", "raise SystemExit('no')", head=False, kind="pythonshell")
-    good, bad = shop.run("good")["Id"], shop.run("bad")["Id"]
+    good, bad = shop.start("good"), shop.run("bad")["Id"]
+    assert heard.until(state("Glue Job Run Status", jobRunId=good))
+    block.unlink()
+    shop.wait("good", good)
     (event,) = heard.until(state("Glue Job State Change", jobName="good"))
     assert event["detail"] == {
         "jobName": "good", "severity": "INFO", "state": "SUCCEEDED", "jobRunId": good, "message": "Job run succeeded",
@@ -155,7 +161,7 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
         archive.writestr("f.py", KEEP)
     aws("lambda").create_function(
         FunctionName="keep", Runtime="python3.11", Role=ROLE, Handler="f.handler", Code={"ZipFile": packed.getvalue()},
-        Environment={"Variables": {"QUEUE": heard.url}},
+        Environment={"Variables": {"QUEUE": heard.url}}, Timeout=60,
     )  # fmt: skip
     topic = aws("sns").create_topic(Name="reached")["TopicArn"]
     aws("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=heard.arn)
@@ -194,12 +200,12 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
     assert heard.until(lambda one: one == "shop", 1)
     (lost,) = dead.until(lambda one: True)
     assert (lost["id"], lost["detail"]) == (sent["Entries"][1]["EventId"], {"n": 7})
-    (line,) = aws("logs").filter_log_events(logGroupName="/aws/events/reached")["events"]
-    assert json.loads(line["message"]) == lost
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while endpoint.store.one("SELECT 1 FROM events_deliveries"):  # the row goes after the message has come
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    (line,) = aws("logs").filter_log_events(logGroupName="/aws/events/reached")["events"]
+    assert json.loads(line["message"]) == lost
     with pytest.raises(ClientError, match="has targets"):
         events.delete_rule(Name="all")
     events.remove_targets(Rule="all", Ids=list("012345"))

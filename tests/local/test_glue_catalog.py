@@ -174,7 +174,7 @@ def test_a_table_is_measured(glue: Any, aws: Aws) -> None:
         code(glue.start_column_statistics_task_run, **where, Role="r", ColumnNameList=["no"]) == "InvalidInputException"
     )
     run = glue.start_column_statistics_task_run(**where, Role="r")["ColumnStatisticsTaskRunId"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         found = glue.get_column_statistics_task_run(ColumnStatisticsTaskRunId=run)["ColumnStatisticsTaskRun"]
         if found["Status"] not in ("STARTING", "RUNNING"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from millpond.cli import run
+from millpond.local.glue.crawl_runs import CrawlRuns
 from millpond.local.service import Endpoint
 
 Aws = Callable[[str], Any]
@@ -43,7 +45,7 @@ def lake(aws: Aws) -> Callable[[str, str | bytes], None]:
 
 def wait(glue: Any, name: str) -> dict[str, Any]:
     """The crawler, once it is READY: as a flow of the users waits."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (found := glue.get_crawler(Name=name)["Crawler"])["State"] != "READY":
         assert time.monotonic() < deadline, "the crawl does not end"
         time.sleep(0.005)
@@ -121,31 +123,49 @@ def test_the_command_line_runs_and_explains(
     assert run(["crawl", "run", "nobody", *data]) == 3
 
 
-def test_running_is_seen_at_once_and_a_second_start_is_refused(glue: Any, lake: Any) -> None:
-    for n in range(300):
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Crawls stand still in the middle of their listing until this is set: a quick machine is done at once."""
+    go, listed = threading.Event(), CrawlRuns._objects
+
+    def objects(runs: CrawlRuns, bucket: str, prefix: str) -> Iterable[Any]:
+        for number, found in enumerate(listed(runs, bucket, prefix)):
+            if number == 1:
+                assert go.wait(120)
+            yield found
+
+    monkeypatch.setattr(CrawlRuns, "_objects", objects)
+    yield go
+    go.set()
+
+
+def test_running_is_seen_at_once_and_a_second_start_is_refused(glue: Any, lake: Any, held: threading.Event) -> None:
+    for n in range(3):
         lake(f"busy/{n}/x.json", f'{{"id": 1, "n": {n}}}')
     glue.create_crawler(
         Name="busy", Role=ROLE, DatabaseName="busy_db", Targets={"S3Targets": [{"Path": "s3://lake/busy/"}]}
     )
     glue.start_crawler(Name="busy")
-    state = glue.get_crawler(Name="busy")["Crawler"]["State"]
-    assert state in ("RUNNING", "STOPPING")
+    assert glue.get_crawler(Name="busy")["Crawler"]["State"] == "RUNNING"
     with pytest.raises(glue.exceptions.CrawlerRunningException):
         glue.start_crawler(Name="busy")
     with pytest.raises(glue.exceptions.CrawlerRunningException):
         glue.delete_crawler(Name="busy")
     assert glue.get_crawler_metrics(CrawlerNameList=["busy"])["CrawlerMetricsList"][0]["TimeLeftSeconds"] > 0
+    held.set()
     assert wait(glue, "busy")["LastCrawl"]["Status"] == "SUCCEEDED"
 
 
-def test_a_stopped_crawl_is_cancelled(glue: Any, lake: Any) -> None:
-    for n in range(300):
+def test_a_stopped_crawl_is_cancelled(glue: Any, lake: Any, held: threading.Event) -> None:
+    for n in range(3):
         lake(f"busy/{n}/x.json", f'{{"id": 1, "n": {n}}}')
     glue.create_crawler(
         Name="stop", Role=ROLE, DatabaseName="stop_db", Targets={"S3Targets": [{"Path": "s3://lake/busy/"}]}
     )
     glue.start_crawler(Name="stop")
     glue.stop_crawler(Name="stop")
+    assert glue.get_crawler(Name="stop")["Crawler"]["State"] == "STOPPING"
+    held.set()
     assert wait(glue, "stop")["LastCrawl"]["Status"] == "CANCELLED"
     assert [run["State"] for run in glue.list_crawls(CrawlerName="stop")["Crawls"]] == ["STOPPED"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,9 +33,7 @@ class Process:
     def __init__(self, data: Path) -> None:
         self.data = data
         data.mkdir(mode=0o700, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = lasting_port()
         self.start()
 
     def start(self) -> None:
@@ -61,6 +61,15 @@ class Process:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(60)
+
+
+def lasting_port() -> int:
+    """A free port that no client is given while the endpoint is away: below those that the system gives (`ip(7)`)."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until(found: Callable[[], Any], seconds: float = 120) -> Any:
@@ -148,12 +157,16 @@ def test_t5_a_killed_endpoint_finds_its_runs_again(process: Process) -> None:
     assert [run["Id"] for run in shop.aws("glue").get_job_runs(JobName="waits")["JobRuns"]] == [run_id]
 
 
-def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Process) -> None:
+def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Process, tmp_path: Path) -> None:
     shop = process.shop
-    shop.job("short", "import time\nprint('on')\ntime.sleep(2)\nprint('off')\n", head=False, kind="pythonshell")
+    block = tmp_path / "block"
+    block.touch()
+    waits = f"import os, time\nprint('on')\nwhile os.path.exists({str(block)!r}): time.sleep(0.05)\nprint('off')\n"
+    shop.job("short", waits, head=False, kind="pythonshell")
     run_id = shop.start("short")
     shop.wait("short", run_id, ("RUNNING",))
     process.kill()
+    block.unlink()
     until(lambda: (process.data / "glue" / "runs" / run_id / "outcome.json").exists())
     process.start()
     assert process.shop.wait("short", run_id)["JobRunState"] == "SUCCEEDED"
@@ -169,9 +182,9 @@ def test_a_run_of_an_earlier_endpoint_can_be_stopped(process: Process) -> None:
     process.kill()
     process.start()
     process.shop.aws("glue").batch_stop_job_run(JobName="forever", JobRunIds=[run_id])
-    assert process.shop.wait("forever", run_id, seconds=15)["JobRunState"] == "STOPPED"
+    assert process.shop.wait("forever", run_id)["JobRunState"] == "STOPPED"
     for pid in (victim["pid"], victim["jvm"], victim["host"]):
-        until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 15)
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_run_whose_host_is_killed_is_failed(process: Process) -> None:
@@ -181,7 +194,7 @@ def test_a_run_whose_host_is_killed_is_failed(process: Process) -> None:
     shop.wait("orphaned", run_id, ("RUNNING",))
     victim = pids(process, run_id)
     os.kill(victim["host"], signal.SIGKILL)
-    run = shop.wait("orphaned", run_id, seconds=15)
+    run = shop.wait("orphaned", run_id)
     assert run["JobRunState"] == "FAILED" and "lost" in run["ErrorMessage"]
     for pid in (victim["pid"], victim["jvm"]):
-        until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 15)
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())

@@ -108,7 +108,7 @@ def crawled(aws: Aws, name: str, connection_name: str, path: str, **target: Any)
     wanted = {"JdbcTargets": [{"ConnectionName": connection_name, "Path": path, **target}]}
     glue.create_crawler(Name=name, Role="arn:aws:iam::000000000000:role/glue", DatabaseName=name, Targets=wanted)
     glue.start_crawler(Name=name)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while (found := glue.get_crawler(Name=name)["Crawler"])["State"] != "READY":
         assert time.monotonic() < until
         time.sleep(0.05)

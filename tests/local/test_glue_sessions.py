@@ -67,12 +67,12 @@ class Notebook:
         return found
 
 
-def test_a_notebook(process: Process) -> None:
+def test_a_notebook(process: Process, tmp_path: Path) -> None:
     glue = process.shop.aws("glue")
     book = Notebook(glue, "analysis/1", Tags={"team": "data"}, DefaultArguments={"--conf": "spark.x=y"})
+    refused("IllegalSessionStateException", glue.run_statement, SessionId=book.name, Code="1")  # no JVM is so quick
     refused("AlreadyExistsException", glue.create_session, Id=book.name, Role=ROLE, Command={"Name": "glueetl"})
     refused("InvalidInputException", glue.create_session, Id="x", Role=ROLE, Command={"Name": "pythonshell"})
-    refused("IllegalSessionStateException", glue.run_statement, SessionId=book.name, Code="1")
     until(lambda: book.status() == "READY")
     assert book.text("1 + 1") == "2\n"
     assert book.text("x = 20\nprint('said')\ndef f(n):\n    return n + 1\n") == "said\n"
@@ -115,15 +115,17 @@ def test_a_notebook(process: Process) -> None:
     refused("EntityNotFoundException", glue.get_session, Id="none")
     assert glue.list_sessions(Tags={"team": "data"})["Ids"] == [book.name]
 
-    survives(process, book)
+    survives(process, book, tmp_path / "block")
 
 
-def survives(process: Process, book: Notebook) -> None:
+def survives(process: Process, book: Notebook, block: Path) -> None:
     """kill -9 of the endpoint, also during a statement: variables and the statement are still there."""
-    number = book.send("import time; time.sleep(2); 'slept'")
+    block.touch()
+    number = book.send(f"import os, time\nwhile os.path.exists({str(block)!r}): time.sleep(0.05)\n'slept'")
     until(lambda: book.look(number)["State"] == "RUNNING")
     process.kill()
     process.start()
+    block.unlink()
     glue = book.glue = process.shop.aws("glue")
     assert book.over(number)["Output"]["Data"]["TextPlain"] == "'slept'\n"
     assert book.text("f(x)") == "21\n"

@@ -36,14 +36,14 @@ print("ARGV", sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def shop(aws: Aws) -> Workshop:
-    """Python shell jobs: `a` to `e` say their arguments, `bad` fails, `long` takes a minute; a crawler `crawl`."""
+    """Python shell jobs: `a` to `e` say their arguments, `bad` fails, `long` takes ten minutes; a crawler `crawl`."""
     made = Workshop(aws, "flows").open()
     for name in "abcde":
         made.job(name, SAY, head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9})
     made.job(
         "bad", "raise SystemExit('no')", head=False, kind="pythonshell", ExecutionProperty={"MaxConcurrentRuns": 9}
     )
-    made.job("long", "import time\ntime.sleep(60)", head=False, kind="pythonshell")
+    made.job("long", "import time\ntime.sleep(600)", head=False, kind="pythonshell")
     made.put("crawled/t/x.csv", "id,name\n1,a\n2,b\n")
     aws("glue").create_crawler(
         Name="crawl", Role=ROLE, DatabaseName="crawled", Targets={"S3Targets": [{"Path": "s3://flows/crawled/"}]}
@@ -56,7 +56,7 @@ def glue(aws: Aws, shop: Workshop) -> Any:
     return aws("glue")
 
 
-def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+def until(found: Callable[[], Any], seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -342,24 +342,31 @@ def on_demand_in(glue: Any, workflow: str) -> None:
     on_demand(glue, "d-start", "a", WorkflowName=workflow)
 
 
-class Ahead(Clock):
-    """A clock that is some seconds ahead of the machine's."""
+class Held(Clock):
+    """A clock that stands still until it is set forward."""
 
-    ahead: float = 0.0
+    at = time.time()
 
     def now(self) -> float:
-        return time.time() + self.ahead
+        return self.at
 
 
-def test_schedules_follow_the_endpoints_clock(glue: Any, endpoint: Endpoint) -> None:
+@pytest.fixture
+def jump(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """The endpoint's clock stands still: five seconds after a minute. Sets it forward, by seconds."""
     firing = endpoint.services["glue"].parts["workflows"].firing  # type: ignore[attr-defined]
-    endpoint.clock = clock = Ahead()
+    clock = Held()
+    clock.at = time.time() // 60 * 60 + 65
+    monkeypatch.setattr(endpoint, "clock", clock)
 
-    def jump(seconds: float) -> None:
-        clock.ahead += seconds
+    def forward(seconds: float) -> None:
+        clock.at += seconds
         firing.wake()
 
-    jump(5 - time.time() % 60)  # five seconds after a minute: the test has most of one
+    return forward
+
+
+def test_schedules_follow_the_endpoints_clock(glue: Any, jump: Callable[[float], None]) -> None:
     cron = {"Type": "SCHEDULED", "Schedule": "cron(* * * * ? *)"}
     glue.create_workflow(Name="timed", MaxConcurrentRuns=1)
     glue.create_trigger(Name="s-flow", WorkflowName="timed", StartOnCreation=True, Actions=[{"JobName": "a"}], **cron)
@@ -402,7 +409,7 @@ def hostile(endpoint: Endpoint, target: str, body: Any) -> int:
         return error.code
 
 
-def test_eventbridge_starts_a_workflow(glue: Any, aws: Aws, endpoint: Endpoint) -> None:
+def test_eventbridge_starts_a_workflow(glue: Any, aws: Aws, endpoint: Endpoint, jump: Callable[[float], None]) -> None:
     events = aws("events")
     glue.create_workflow(Name="heard", DefaultRunProperties={"a": "b"})
     glue.create_trigger(
@@ -426,7 +433,9 @@ def test_eventbridge_starts_a_workflow(glue: Any, aws: Aws, endpoint: Endpoint) 
 
     send(1)  # does not match
     ids = [send(4), send(5), send(6)]
-    until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 2)  # the third when its window has ended
+    until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 1)
+    jump(1)  # the third one comes when its window has ended
+    until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 2)
     second, first = glue.get_workflow_runs(Name="heard")["Runs"]
     assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": f"[{ids[0]}, {ids[1]}]"}
     assert second["WorkflowRunProperties"]["aws:eventIds"] == f"[{ids[2]}]"

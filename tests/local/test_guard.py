@@ -42,7 +42,7 @@ FOREIGN_HOSTS = (
 def ask(
     endpoint: Any, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
     try:
         connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
@@ -92,7 +92,7 @@ def test_a_foreign_host_is_misdirected(endpoint: Any, route: tuple[str, str, dic
 
 
 def raw(endpoint: Any, text: str) -> int:
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as connection:
         connection.sendall(text.replace("\n", "\r\n").encode())
         return int(connection.recv(64).split(b" ")[1])
 
@@ -299,7 +299,7 @@ def test_a_streaming_upload_is_verified_by_its_seed(aws: Callable[[str], Any], e
 
 
 def test_a_refused_upload_is_not_read(endpoint: Any) -> None:
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as connection:
         head = f"PUT /b/k HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\nContent-Length: 999999999999\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(64).startswith(b"HTTP/1.1 403")
@@ -308,14 +308,14 @@ def test_a_refused_upload_is_not_read(endpoint: Any) -> None:
 def test_too_large_a_request_is_refused_before_it_is_read(endpoint: Any) -> None:
     headers = signed(endpoint)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() != "content-length")
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as connection:
         head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\n{lines}Content-Length: 999999999\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(64).startswith(b"HTTP/1.1 413")
 
 
 def test_an_endless_head_is_cut_off(endpoint: Any) -> None:
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as connection:
         connection.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\n".encode())
         with contextlib.suppress(ConnectionError):
             for i in range(200):
@@ -326,7 +326,7 @@ def test_an_endless_head_is_cut_off(endpoint: Any) -> None:
 
 @pytest.mark.parametrize("text", ["\x00\x01\x02\n\n", "GET\n\n", "POST / HTTP/9.9\n\n", "GET / HTTP/1.1\nHost\n\n"])
 def test_what_is_not_http_ends_in_a_plain_400(endpoint: Any, text: str) -> None:
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as connection:
         connection.sendall(text.replace("\n", "\r\n").encode("latin-1"))
         answer = connection.recv(4096)
     assert b"Traceback" not in answer

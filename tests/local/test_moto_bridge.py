@@ -83,7 +83,7 @@ def test_an_assumed_roles_keys_are_known_to_the_guard(aws: Callable[[str], Any],
 
 def test_motos_own_routes_do_not_exist(endpoint: Any, aws: Callable[[str], Any]) -> None:
     aws("sqs").create_queue(QueueName="survivor")
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
     for path in ("/moto-api/reset", "/moto-api/data.json", "/latest/meta-data/", "/favicon.ico"):
         connection.request("POST", path)
         answer = connection.getresponse()
@@ -186,7 +186,7 @@ def test_virtual_host_buckets(endpoint: Any, aws: Callable[[str], Any]) -> None:
     host = f"virtual.localhost:{endpoint.port}"
     request = AWSRequest("PUT", f"http://{host}/folder/k", data=b"v")
     S3SigV4Auth(Credentials(endpoint.access_key, endpoint.secret_key), "s3", "us-east-1").add_auth(request)
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
     connection.request("PUT", "/folder/k", body=b"v", headers=dict(request.headers) | {"Host": host})
     assert connection.getresponse().status == 200
     connection.close()

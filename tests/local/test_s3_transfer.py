@@ -197,7 +197,7 @@ def presigned(s3: Any, operation: str, bucket: str, key: str, **more: Any) -> st
 
 def send(url: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     connection.request(method, f"{parts.path}?{parts.query}", body=body, headers=headers)
     answer = connection.getresponse()
     try:

@@ -74,7 +74,7 @@ def job(name: str, script: str, **changes: Any) -> dict[str, Any]:
 
 
 def wait(client: Any, name: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         found: dict[str, Any] = client.describe_processing_job(ProcessingJobName=name)
         if found["ProcessingJobStatus"] not in ("InProgress", "Stopping"):

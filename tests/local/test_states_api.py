@@ -29,7 +29,7 @@ def create(sfn: Any, definition: Any = PASS, **more: Any) -> str:
     ]
 
 
-def ended(sfn: Any, execution: str, seconds: float = 60) -> dict[str, Any]:
+def ended(sfn: Any, execution: str, seconds: float = 120) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"

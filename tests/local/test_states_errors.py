@@ -35,18 +35,21 @@ V2 = r"\(Service: {}, Status Code: {}, Request ID: [0-9A-Za-z-]{{36,52}}(, Exten
 
 @pytest.fixture(scope="module")
 def names(aws: Callable[[str], Any]) -> dict[str, str]:
-    """What the rows below may name: `{function}` and so on."""
+    """What the rows below may name: `{throttled}` and so on."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("app.py", CODE)
-    function = aws("lambda").create_function(
-        FunctionName="fails",
-        Runtime="python3.12",
-        Handler="app.handler",
-        Role=ROLE,
-        Code={"ZipFile": file.getvalue()},
-        Timeout=1,
-    )["FunctionArn"]
+    functions: dict[str, str] = {}
+    for name in ("slow", "fails"):  # only the first is to be slow; a busy machine may need a second for any of it
+        made = aws("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.12",
+            Handler="app.handler",
+            Role=ROLE,
+            Code={"ZipFile": file.getvalue()},
+            Timeout=1 if name == "slow" else 60,
+        )
+        functions[name] = made["FunctionArn"]
     throttled = aws("lambda").create_function(
         FunctionName="throttled",
         Runtime="python3.12",
@@ -70,7 +73,7 @@ def names(aws: Callable[[str], Any]) -> dict[str, str]:
     activity = aws("stepfunctions").create_activity(name="gone")["activityArn"]
     aws("stepfunctions").delete_activity(activityArn=activity)
     return {
-        "function": function,
+        **functions,
         "throttled": throttled,
         "queue": queue,
         "fifo": fifo,
@@ -87,7 +90,7 @@ def run(aws: Callable[[str], Any], state: dict[str, Any], given: Any = None, **s
     definition = {"StartAt": "A", "States": {"A": {"Type": "Task", "End": True} | state, **states}}
     machine = sfn.create_state_machine(name=f"e-{uuid.uuid4()}", definition=json.dumps(definition), roleArn=ROLE)
     arn = sfn.start_execution(stateMachineArn=machine["stateMachineArn"], input=json.dumps(given or {}))["executionArn"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"
         time.sleep(0.02)
@@ -103,7 +106,7 @@ ROWS: list[Row] = [
     ("lambda:invoke", {"FunctionName": "fails", "Payload": "set"}, "Runtime.MarshalError", "", "TaskFailed"),
     (
         "lambda:invoke",
-        {"FunctionName": "fails", "Payload": "sleep"},
+        {"FunctionName": "slow", "Payload": "sleep"},
         "Sandbox.Timedout",
         r"Task timed out after 1.00 seconds",
         "TaskFailed",
@@ -331,14 +334,16 @@ def test_failures(
 
 
 BARE = [
-    ("raise", "LookupError", '"errorMessage":"no such thing"'),
-    ("sleep", "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
+    ("fails", "raise", "LookupError", '"errorMessage":"no such thing"'),
+    ("slow", "sleep", "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
 ]
 
 
-@pytest.mark.parametrize(("given", "error", "cause"), BARE)
-def test_bare_functions(aws: Callable[[str], Any], names: dict[str, str], given: str, error: str, cause: str) -> None:
-    seen, events = run(aws, {"Resource": names["function"]}, given)
+@pytest.mark.parametrize(("name", "given", "error", "cause"), BARE)
+def test_bare_functions(
+    aws: Callable[[str], Any], names: dict[str, str], name: str, given: str, error: str, cause: str
+) -> None:
+    seen, events = run(aws, {"Resource": names[name]}, given)
     assert seen["error"] == error and cause in seen["cause"]
     assert [each["type"] for each in events][2:5] == [
         *("LambdaFunctionScheduled", "LambdaFunctionStarted", "LambdaFunctionFailed")
@@ -355,17 +360,17 @@ def test_an_activity_that_is_gone(aws: Callable[[str], Any], names: dict[str, st
 def test_too_large_a_result(aws: Callable[[str], Any], names: dict[str, str], given: str) -> None:
     """262,144 bytes of UTF-8 is the most that a task may give, quotes included."""
     caught = {"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "No"}]}
-    seen, events = run(aws, {"Resource": names["function"], **caught}, given, No={"Type": "Pass", "End": True})
+    seen, events = run(aws, {"Resource": names["fails"], **caught}, given, No={"Type": "Pass", "End": True})
     assert seen["error"] == "States.DataLimitExceeded"
     assert seen["cause"] == (
-        f"The state/task '{names['function']}' returned a result with a size exceeding the maximum number of bytes "
+        f"The state/task '{names['fails']}' returned a result with a size exceeding the maximum number of bytes "
         "service limit."
     )
     assert events[4]["type"] == "LambdaFunctionFailed"
 
 
 def test_just_small_enough_a_result(aws: Callable[[str], Any], names: dict[str, str]) -> None:
-    seen, _ = run(aws, {"Resource": names["function"]}, "just")
+    seen, _ = run(aws, {"Resource": names["fails"]}, "just")
     assert len(seen["output"]) == 262_144
 
 

@@ -83,7 +83,7 @@ def call(aws: Callable[[str], Any], url: str, connection: str, **more: Any) -> d
         name=f"h-{uuid.uuid4()}", definition=json.dumps({"StartAt": "A", "States": {"A": state}}), roleArn=ROLE
     )["stateMachineArn"]
     execution = sfn.start_execution(stateMachineArn=machine)["executionArn"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -60,7 +60,7 @@ def start(sfn: Any, definition: dict[str, Any], value: Any = None) -> str:
 
 
 def ended(sfn: Any, execution: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"
         time.sleep(0.02)
@@ -402,14 +402,14 @@ def test_nested_map_runs(sfn: Any) -> None:
 
 def test_update_and_stop(sfn: Any) -> None:
     wait = {"Nap": {"Type": "Wait", "SecondsPath": "$.s", "End": True}}
-    execution = start(sfn, each(wait, MaxConcurrency=1, Label="nap"), [{"s": 60}] * 3 + [{"s": 0}])
-    deadline = time.monotonic() + 20
+    execution = start(sfn, each(wait, MaxConcurrency=1, Label="nap"), [{"s": 600}] * 3 + [{"s": 0}])
+    deadline = time.monotonic() + 120
     while not (runs := sfn.list_map_runs(executionArn=execution)["mapRuns"]):
         assert time.monotonic() < deadline
     arn = runs[0]["mapRunArn"]
 
     def counts(**wanted: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             shown = sfn.describe_map_run(mapRunArn=arn)["executionCounts"]
             if all(shown[name] == number for name, number in wanted.items()):

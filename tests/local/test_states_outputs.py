@@ -27,7 +27,7 @@ def run(aws: Callable[[str], Any], state: dict[str, Any], given: Any = None) -> 
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Task", "End": True} | state}})
     machine = sfn.create_state_machine(name=f"o-{uuid.uuid4()}", definition=definition, roleArn=ROLE)
     arn = sfn.start_execution(stateMachineArn=machine["stateMachineArn"], input=json.dumps(given or {}))["executionArn"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"
         time.sleep(0.02)
@@ -218,7 +218,7 @@ def test_an_express_child_is_not_waited_for(aws: Callable[[str], Any]) -> None:
     sfn = aws("stepfunctions")
     parent = sfn.create_state_machine(name="p", definition=json.dumps(definition), roleArn=ROLE)["stateMachineArn"]
     execution = sfn.start_execution(stateMachineArn=parent)["executionArn"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -31,7 +31,7 @@ def create(sfn: Any, definition: Any, **more: Any) -> str:
 
 
 def ended(sfn: Any, execution: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (seen := sfn.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"
         time.sleep(0.02)
@@ -217,7 +217,7 @@ def test_a_map_run_ends_with_its_stopped_execution(sfn: Any) -> None:
     processor = wait | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
     definition = {"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": processor, "End": True}}}
     execution = sfn.start_execution(stateMachineArn=create(sfn, definition), input="[1]")["executionArn"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not sfn.list_map_runs(executionArn=execution)["mapRuns"]:
         assert time.monotonic() < deadline
     sfn.stop_execution(executionArn=execution)

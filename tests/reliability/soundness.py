@@ -183,7 +183,7 @@ class Process:
         )  # fmt: skip
 
 
-def until(said: Callable[[], Any], seconds: float = 60) -> Any:
+def until(said: Callable[[], Any], seconds: float = 120) -> Any:
     """What `said` says when it says something."""
     deadline = time.monotonic() + seconds
     while not (value := said()):

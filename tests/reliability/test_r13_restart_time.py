@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from soundness import Process, check_store
+from soundness import Process, check_store, until
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_r13(process: Process, full: bool, figures: Callable[..., None]) -> None
     first = process.sfn.start_execution(stateMachineArn=machine, input='{"seconds": 0}')["executionArn"]
     process.ended(first)
     second = process.sfn.start_execution(stateMachineArn=machine, input='{"seconds": 3}')["executionArn"]
-    time.sleep(0.5)
+    until(lambda: any(event["type"] == "WaitStateEntered" for event in process.history(second)))
     process.kill()
     multiply(process.data / "endpoint.db", finished, running, 100)
     time.sleep(3)  # so that each running one is overdue

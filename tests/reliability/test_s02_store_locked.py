@@ -39,14 +39,15 @@ def locked(process: Process) -> Iterator[Callable[[], None]]:
         db.close()
 
 
-def test_s02_for_three_seconds(process: Process, figures: Callable[..., None]) -> None:
+def test_s02_for_a_moment(process: Process, full: bool, figures: Callable[..., None]) -> None:
+    seconds = 3 if full else 1  # the endpoint is patient for five, and a busy machine may add to ours
     machine, sfn = process.machine("m", STATES), process.sfn
     first = sfn.start_execution(stateMachineArn=machine)["executionArn"]
     with locked(process) as release, ThreadPoolExecutor(8) as pool:
         began = time.monotonic()
         starts = [pool.submit(sfn.start_execution, stateMachineArn=machine) for _ in range(8)]
         slowest = 0.0
-        while time.monotonic() - began < 3:
+        while time.monotonic() - began < seconds:
             asked = time.monotonic()
             sfn.describe_execution(executionArn=first)
             slowest = max(slowest, time.monotonic() - asked)
@@ -55,15 +56,16 @@ def test_s02_for_three_seconds(process: Process, figures: Callable[..., None]) -
         release()
         arns = [start.result()["executionArn"] for start in starts]
     figures(
-        locked_seconds=3, delayed=len(arns), refused=len(starts) - len(arns), slowest_describe_ms=round(slowest * 1000)
-    )
+        locked_seconds=seconds, delayed=len(arns), refused=len(starts) - len(arns),
+        slowest_describe_ms=round(slowest * 1000),
+    )  # fmt: skip
     assert {process.ended(arn)["status"] for arn in [first, *arns]} == {"SUCCEEDED"}
     process.kill()
     assert check_store(process.data / "endpoint.db") == 9
 
 
 def test_s02_for_long(process: Process, full: bool, figures: Callable[..., None]) -> None:
-    states = STATES | {"W": STATES["W"] | {"Seconds": 5}}  # all of them are still waiting when the lock comes
+    states = STATES | {"W": STATES["W"] | {"Seconds": 5}}  # the last of them still waits when the lock comes
     machine, sfn = process.machine("m", states), process.sfn
     seconds = 30.0 if full else 8.0
     running = [sfn.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(20)]
@@ -87,7 +89,7 @@ def test_s02_for_long(process: Process, full: bool, figures: Callable[..., None]
         refused_after = time.monotonic() - began
         assert codes == [("ServiceUnavailable", 503)] * 10
         while time.monotonic() - began < seconds:
-            assert sfn.describe_execution(executionArn=running[0])["status"] == "RUNNING"
+            assert sfn.describe_execution(executionArn=running[-1])["status"] == "RUNNING"
             time.sleep(0.2)
         release()
     lost = sum(process.ended(arn)["status"] != "SUCCEEDED" for arn in running)

@@ -197,14 +197,14 @@ def test_s04_whatever_is_damaged_the_endpoint_says_it(
             continue
         thread = threading.Thread(target=_run, args=(server,))
         thread.start()
-        assert server.ready.wait(60)
+        assert server.ready.wait(120)
         if server.failure is None:
             found["started"] += 1
         else:
             assert isinstance(server.failure, StoreDamaged), repr(server.failure)
             found["refused"] += 1
         server.stop()
-        thread.join(30)
+        thread.join(120)
         shutil.rmtree(folder)
     figures(values_changed=sum(found.values()), refused=found["refused"], started=found["started"])
     assert found["refused"] > 0
@@ -221,7 +221,7 @@ def test_s04_the_endpoint_says_so(process: Process) -> None:
     process.down()
     _zero_page(process.data)
     said = process.log.stat().st_size
-    assert process.spawn().wait(30) == 2
+    assert process.spawn().wait(120) == 2
     words = process.log.read_bytes()[said:].decode()
     assert f"{process.data}/endpoint.db is damaged" in words
     assert "millpond reset" in words

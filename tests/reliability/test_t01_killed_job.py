@@ -23,21 +23,36 @@ from millpond import runtime
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
-ROWS, PARTITIONS = 40_000, 40
+ROWS, RECORDS = 40_000, 250  # of a file
+# With --hold N each of its two tasks stands still after N of its 20,000 rows, amid its writing, and tells it: a
+# quick job would have committed before it is killed. A task writes one file after the other, while it gets its rows.
 COPY = f"""
+import os, time
+from pyspark.sql.functions import udf
+given = dict(zip(sys.argv, sys.argv[1:]))
+hold, block = int(given.get("--hold", {ROWS})), given.get("--block", "")
+
+def waits(n, seen=[0]):
+    seen[0] += 1
+    while seen[0] > hold and os.path.exists(block):
+        open(block + ".held", "w").close()
+        time.sleep(0.05)
+    return "x" * 500  # Python gives its answers on by 64 KB
+
 paths = {{"paths": ["s3://workshop/in/"]}}
 source = glue.create_dynamic_frame.from_options("s3", paths, "json", transformation_ctx="in")
 if source.toDF().columns:
     rows = source.toDF().selectExpr("explode(sequence(n, n + {ROWS - 1})) as n")
-    rows = rows.selectExpr("n", "n % {PARTITIONS} as p")
-    rows.repartition(2).write.mode("append").partitionBy("p").parquet("s3://workshop/out/")
+    rows = rows.repartition(2).select("n", udf(waits)("n").alias("text"))
+    rows.write.mode("append").option("maxRecordsPerFile", {RECORDS}).parquet("s3://workshop/out/")
     print("written")
 job.commit()
 """
 
 
-def test_t01(process: Process, full: bool, figures: Callable[..., None]) -> None:
+def test_t01(process: Process, full: bool, tmp_path: Path, figures: Callable[..., None]) -> None:
     runtime.install("5.1", print)
+    block, held = tmp_path / "block", tmp_path / "block.held"
     shop, seed, kills = Workshop(process.client).open(), random.Random(1), 10 if full else 3
     shop.put("in/a.json", '{"n": 0}\n')
     shop.job("copy", COPY, DefaultArguments=BOOKMARK)
@@ -45,16 +60,18 @@ def test_t01(process: Process, full: bool, figures: Callable[..., None]) -> None
     visible = moved = 0
     slowest = 0.0
     for _ in range(kills):
-        run_id = shop.start("copy")
+        block.touch()
+        held.unlink(missing_ok=True)
+        hold = seed.randrange(ROWS // 4, ROWS // 2)
+        run_id = shop.start("copy", Arguments={"--hold": str(hold), "--block": str(block)})
         victim = pids(process, run_id)
-        # at some number of files that are being written or written; the last ones are too near to the commit to hit
-        files = seed.randrange(1, PARTITIONS + PARTITIONS // 2)
-        deadline = time.monotonic() + 120
-        while sum(len(names) for _, _, names in os.walk(stage)) < files:
-            assert not shop.keys("out/"), "the job committed before the kill: more rows are needed"
-            assert time.monotonic() < deadline and not over(shop, run_id)
-            time.sleep(0.002)
+        deadline = time.monotonic() + 240
+        while not (held.exists() and any(p.suffix == ".parquet" for p in stage.rglob("*"))):
+            assert time.monotonic() < deadline and not over(shop, run_id), shop.log(run_id, "error")
+            time.sleep(0.05)
+        assert not over(shop, run_id) and not shop.keys("out/")
         os.kill(victim["jvm"], signal.SIGKILL)
+        block.unlink()
         began = time.monotonic()
         run = shop.wait("copy", run_id)
         slowest = max(slowest, time.monotonic() - began)

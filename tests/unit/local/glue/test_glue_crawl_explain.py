@@ -39,7 +39,7 @@ def crawlers(bare_endpoint: Endpoint, glue_service: Glue, glue: Glues) -> Any:
 
 def crawl(glue: Glues) -> None:
     glue("StartCrawler", Name="c")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while glue("GetCrawler", Name="c")["Crawler"]["State"] != "READY":
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -216,7 +216,7 @@ def crawl(bare_endpoint: Endpoint, glue_service: Glue, glue: Callable[..., Any])
     def run() -> tuple[dict[str, Any], list[str]]:
         lines.lines.clear()
         glue("StartCrawler", Name="c")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while (found := glue("GetCrawler", Name="c")["Crawler"])["State"] != "READY":
             assert time.monotonic() < deadline, "the crawl does not end"
             time.sleep(0.002)

@@ -134,7 +134,7 @@ def token(visit: int = 1) -> str:
 
 
 def until(said: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not said():
         assert time.monotonic() < deadline
         time.sleep(0.01)
