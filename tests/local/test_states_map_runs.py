@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from millpond.aws import runs
+from millpond.aws.target import Target
+from millpond.cli import render
+
 ROLE = "arn:aws:iam::000000000000:role/flow"
 PASS = {"Same": {"Type": "Pass", "End": True}}
 PICKY = {
@@ -523,3 +527,31 @@ def test_children_log_where_their_machine_does(sfn: Any, aws: Any) -> None:
     children = {line["execution_arn"] for line in lines} - {execution}
     assert len(children) == 2 and all("/logged:" in child for child in children)
     assert sum(line["type"] == "PassStateEntered" for line in lines) == 2
+
+
+def test_what_people_are_shown_of_a_map_run(sfn: Any, endpoint: Any) -> None:
+    """How many items did what; and of a failure the child's own."""
+    states = {
+        "Odd": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$", "NumericEquals": 2, "Next": "No"}],
+            "Default": "Yes",
+        },
+        "Yes": {"Type": "Pass", "End": True},
+        "No": {"Type": "Fail", "Error": "Two", "Cause": "it was two"},
+    }
+    execution = start(sfn, each(states, ItemsPath="$.x", MaxConcurrency=1), {"x": [1, 2, 3]})
+    assert ended(sfn, execution)["status"] == "FAILED"
+    target = Target("local", endpoint.region, endpoint.url, endpoint.access_key, endpoint.secret_key)
+    run = runs.get(target, execution)
+    assert render.tree(run).splitlines()[-1].split()[:2] == ["FAIL", "Each"]
+    assert "1 of 3 items, 1 failed" in render.tree(run)
+    said = render.failure(run, runs.explain(target, run))
+    assert "Each failed: States.ExceedToleratedFailureThreshold" in said
+    assert "A child failed: Two  it was two" in said
+    (step,) = runs.to_json(run)["steps"]
+    assert step["items"]["pending"] == 1 and step["mapRunArn"]
+    child = runs.get(target, runs.explain(target, run).child)
+    assert f"millpond show {child.arn}" in said
+    said = render.failure(child, runs.explain(target, child))
+    assert "the run failed: Two  it was two" in said and f"millpond show {child.arn}" in said

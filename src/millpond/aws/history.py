@@ -56,6 +56,8 @@ class StepRun:
     line: str | None = None
     log: LogRef | None = None
     rows: Mapping[str, int] | None = None
+    map_run: str | None = None  # the ARN of a distributed Map's Map Run,
+    items: Mapping[str, int] | None = None  # and DescribeMapRun's itemCounts
 
     @property
     def label(self) -> str:
@@ -191,7 +193,7 @@ def _out(place: _Place) -> _Place:
 
 
 def _task(event: Mapping[str, Any], step: StepRun) -> None:
-    """Scheduled, submitted, succeeded: attempts, what was called, what it answered."""
+    """Scheduled, submitted, succeeded: attempts, what was called, what it answered; a Map Run's name."""
     details = _details(event)
     match event["type"]:
         case "TaskScheduled" | "LambdaFunctionScheduled" | "ActivityScheduled":
@@ -200,6 +202,8 @@ def _task(event: Mapping[str, Any], step: StepRun) -> None:
             kind, name = details.get("resourceType", ""), details.get("resource", "")
             step.resource = f"{kind}:{name}"
             step.submitted = _object(details.get("parameters"))
+        case "MapRunStarted" | "MapRunRedriven":
+            step.map_run = details["mapRunArn"]
         case "TaskSubmitted" | "TaskSucceeded":
             step.submitted = {**step.submitted, **_object(details.get("output"))}
 

@@ -66,6 +66,8 @@ class Explanation:
     script_text: str = ""  # the source of that line
     flow_line: str = ""  # pipeline.py:50
     log: tuple[str, ...] = ()
+    child: str = ""  # the ARN of a child execution of a distributed Map that failed,
+    child_reason: str = ""  # and its error and cause
 
 
 def follow(target: Target, execution: str) -> Iterator[Run]:
@@ -80,6 +82,9 @@ def follow(target: Target, execution: str) -> Iterator[Run]:
             step.line = lines.get(step.name)
             if id(step) not in described and (step.ended or step.submitted):
                 step.log = log_of(step)
+            if step.map_run and id(step) not in described:
+                counted = target.client("stepfunctions").describe_map_run(mapRunArn=step.map_run)
+                step.items = counted["itemCounts"]
             if step.ended and id(step) not in described:
                 described.add(id(step))
                 step.rows = _rows(target, step)
@@ -126,14 +131,17 @@ def find(target: Target, name: str) -> str:
 
 
 def explain(target: Target, run: Run, *, lines: int = 15) -> Explanation:
-    """Why a run failed: the failed step, its own line, the flow's line, the end of its log."""
+    """Why a run failed: the failed step, its own line, the flow's line, the end of its log; of a distributed Map the
+    last child that failed."""
     step = run.failed_step
     if step is None:
         return Explanation(None, run.error or run.status, _reason(run.cause))
     reason = _reason(step.cause or run.cause)
     tail = _tail(target, step, lines)
     place, text = _script(target, step, tail)
-    return Explanation(step, step.error or run.error or "", reason, place, text, step.line or "", tuple(tail))
+    child, why = _failed_child(target, step.map_run) if step.map_run else ("", "")
+    error = step.error or run.error or ""
+    return Explanation(step, error, reason, place, text, step.line or "", tuple(tail), child, why)
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -169,6 +177,8 @@ def _step_json(step: StepRun) -> dict[str, Any]:
         "source": step.line,
         "inside": step.inside.name if step.inside else None,
         "item": step.item,
+        "mapRunArn": step.map_run,
+        "items": step.items,
     }
 
 
@@ -269,6 +279,16 @@ def _tail(target: Target, step: StepRun, lines: int) -> list[str]:
     if step.log.stream:
         return logs.tail(target, step.log, lines)
     return list(log_lines(target, step))[-lines:]
+
+
+def _failed_child(target: Target, map_run: str) -> tuple[str, str]:
+    """A child execution that failed, and why; empty where none did."""
+    states = target.client("stepfunctions")
+    found = states.list_executions(mapRunArn=map_run, statusFilter="FAILED", maxResults=1)["executions"]
+    if not found:
+        return "", ""
+    child = states.describe_execution(executionArn=found[0]["executionArn"])
+    return child["executionArn"], f"{child.get('error', '')}  {_reason(child.get('cause'))}".strip()
 
 
 def _script(target: Target, step: StepRun, tail: list[str]) -> tuple[str, str]:

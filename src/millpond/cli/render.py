@@ -62,6 +62,10 @@ def _remarks(step: StepRun) -> str:
     remarks = []
     if step.rows and step.rows.get("read") is not None:
         remarks.append(f"{step.rows['read']:,} rows read, {step.rows.get('written', 0):,} written")
+    if step.items is not None:
+        failed = sum(step.items[how] for how in ("failed", "timedOut", "aborted"))
+        done = f"{step.items['succeeded']:,} of {step.items['total']:,} items"
+        remarks.append(f"{done}, {failed:,} failed" if failed else done)
     if step.attempts > 1:
         remarks.append(f"attempt {step.attempts}")
     if step.status == "FAILED" and step.line:
@@ -123,10 +127,13 @@ def failure(run: Run, why: Explanation) -> str:
         parts.append(f"  {why.script_line:<24} {why.script_text}".rstrip())
     if why.flow_line:
         parts.append(f"  {why.flow_line:<24} {name}")
+    if why.child:
+        parts += [f"  A child failed: {why.child_reason}", f"  millpond show {why.child}"]
     if why.log:
         parts += ["", f"The end of its log ({step.log if step else ''}):", *(f"  {entry}" for entry in why.log)]
     wanted = f" '{step.name}'" if step else ""
-    parts += ["", f"Look closer   millpond logs {run.name}{wanted}   millpond show {run.name}   millpond outbox"]
+    run_name = run.arn if "/" in run.arn else run.name  # a child of a Map Run is listed nowhere
+    parts += ["", f"Look closer   millpond logs {run_name}{wanted}   millpond show {run_name}   millpond outbox"]
     return "\n".join(parts)
 
 
