@@ -224,6 +224,10 @@ class Router:
                 room.stop()
             except Exception:
                 log.exception("%s did not stop in order", name)
+        try:
+            self.moto.rules.drain()
+        except Exception:
+            log.exception("events that were announced are lost")
 
     def answer(self, service: str, request: Request, *, caller: str, region: str, request_id: str) -> Reply:
         """The answer to a request that the guard let in, errors included. Not for S3 objects: see `App.serve_s3`."""

@@ -7,7 +7,8 @@ the patterns of their rules (patterns.py).
 
 Services say what happened with `Endpoint.announce`: state changes of Glue jobs and crawlers, changes of the catalog,
 states of executions. It costs nothing while no rule has a target. Like AWS's ("Delivery type: Best effort") such an
-event may be lost: here only between what happened and the row of the delivery, when the endpoint ends or is killed.
+event may be lost: here only between what happened and the row of the delivery, when the endpoint is killed. At an
+orderly end what was announced is written down (`drain`), and the next endpoint delivers it.
 
 A rule with a schedule sends its targets a `Scheduled Event` at its times; a rate counts from when it was first seen (by
 this endpoint), and a time that passes while the endpoint is down is not made up for.
@@ -20,10 +21,12 @@ May import: errors, and millpond.local's service, store, protocol.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,6 +55,7 @@ Ask = Callable[[str, dict[str, Any]], Reply]  # an operation of moto's EventBrid
 DEFAULT = "default"
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
 MOST_HOPS = 1  # from one event bus to another
 
 
@@ -93,11 +97,21 @@ class Rules:
 
     def stop(self) -> None:
         """End after the delivery under way; the rest stays in the store."""
-        self.endpoint.announcer = None
         self._stopping.set()
         self._work.put(None)
         if self._thread is not None:
             self._thread.join(10)
+
+    def drain(self) -> None:
+        """Write down what was announced and not yet told, when nobody announces any more; for the next endpoint."""
+        self.endpoint.announcer = None
+        until = time.monotonic() + DRAIN_SECONDS
+        with contextlib.suppress(queue.Empty):
+            while time.monotonic() < until:
+                announced = self._work.get_nowait()
+                if announced is not None:
+                    self._tell(announced)
+            log.warning("%d events were not written down in %g s", self._work.qsize(), DRAIN_SECONDS)
 
     def _listen(self) -> None:
         if self._thread is None and not self._stopping.is_set():
@@ -108,10 +122,8 @@ class Rules:
         self.endpoint.announcer = self._work.put
 
     def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             announced = self._work.get()
-            if self._stopping.is_set():
-                return
             try:
                 if announced is not None:
                     self._tell(announced)
