@@ -182,6 +182,7 @@ def test_what_is_refused(aws: Aws) -> None:
         {"State": "PAUSED"},
         {"StartDate": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)},
         {"StartDate": dt.datetime(2100, 1, 1, tzinfo=dt.UTC), "EndDate": dt.datetime(2099, 1, 1, tzinfo=dt.UTC)},
+        {"StartDate": dt.datetime(9999, 12, 31, 23, 59, tzinfo=dt.UTC)},
         {"Target": target("nobody")},
         {"Target": {**queue, "RoleArn": "nobody"}},
         {"Target": target(ARN.format("lambda", "function:f"), "no json")},
@@ -221,7 +222,7 @@ def test_schedules_outlive_the_endpoint(tmp_path: Path, serve: Any) -> None:
         with store.write() as db:  # as if its time had come while the endpoint was down
             body = json.loads(db.execute("SELECT body FROM scheduler_schedules WHERE name = 'soon'").fetchone()["body"])
             db.execute(
-                "UPDATE scheduler_schedules SET body = ?, since = ? WHERE name = 'soon'",
+                "UPDATE scheduler_schedules SET body = ?, since = ?, coming = NULL WHERE name = 'soon'",
                 (json.dumps({**body, "ScheduleExpression": passed}), now - 3600),
             )
     with serve(Server(tmp_path / ".millpond")) as third:

@@ -19,8 +19,9 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,16 +38,19 @@ CREATE TABLE IF NOT EXISTS scheduler_groups (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scheduler_schedules (
     grp TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL,
-    modified REAL NOT NULL, since REAL NOT NULL, token TEXT NOT NULL, PRIMARY KEY (grp, name)
+    modified REAL NOT NULL, since REAL NOT NULL, coming REAL, token TEXT NOT NULL, PRIMARY KEY (grp, name)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS scheduler_schedules_coming ON scheduler_schedules (coming) WHERE state = 'ENABLED';
 CREATE TABLE IF NOT EXISTS scheduler_invocations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL, name TEXT NOT NULL, target TEXT NOT NULL,
     scheduled REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS scheduler_invocations_due ON scheduler_invocations (due);
 """
 DEFAULT = "default"
 PAGE = 100
 AT_ONCE = 8
+STOP_SECONDS = 5.0
 LONGEST_PAUSE = 60.0
 EARLIEST_START = 300.0  # seconds before now
 RETRY = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
@@ -91,15 +95,21 @@ class Scheduler:
             sql = "INSERT OR IGNORE INTO scheduler_groups VALUES (?, ?, ?, '[]', '')"
             db.execute(sql, (DEFAULT, now, now))
             for row in db.execute("SELECT * FROM scheduler_schedules WHERE state = 'ENABLED'").fetchall():
-                since = read_times(json.loads(row["body"])).resumed(row["since"], now)
-                db.execute(f"UPDATE scheduler_schedules SET since = ? WHERE {OF}", (since, row["grp"], row["name"]))
-        self.endpoint.clockwork.serve("scheduler", self._round)
+                times = read_times(json.loads(row["body"]))
+                since = times.resumed(row["since"], now)
+                db.execute(
+                    f"UPDATE scheduler_schedules SET since = ?, coming = ? WHERE {OF}",
+                    (since, times.following(since), row["grp"], row["name"]),
+                )
+        self.endpoint.clockwork.serve("schedules", self._due)
+        self.endpoint.clockwork.serve("invocations", self._attempts)
 
     def stop(self) -> None:
         """End after the attempts under way, if they do not take long; what is not done stays in the store."""
         self._stopping = True
+        until = time.monotonic() + STOP_SECONDS
         for thread in list(self._under_way.values()):
-            thread.join(5)
+            thread.join(max(0.0, until - time.monotonic()))
 
     # ---- schedules
 
@@ -138,22 +148,24 @@ class Scheduler:
         body, times = self._body(params)
         now = self.endpoint.clockwork.now()
         self._check_start(body, now)
-        row = (group, name, json.dumps(body), params.get("State") or "ENABLED", now, now, times.first(now), token)
+        since = times.first(now)
+        state, coming = params.get("State") or "ENABLED", _coming(times, since)
+        row = (group, name, json.dumps(body), state, now, now, since, coming, token)
         with self.store.write() as db:
             self._group(group)
             try:
-                db.execute("INSERT INTO scheduler_schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                db.execute("INSERT INTO scheduler_schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             except sqlite3.IntegrityError:
                 known = db.execute(f"SELECT token FROM scheduler_schedules WHERE {OF}", (group, name)).fetchone()
                 if not token or known["token"] != token:  # else it is the same request once more
                     raise AwsError("ConflictException", f"Schedule {name} already exists.", status=409) from None
-        self._wake()
+        self.endpoint.clockwork.wake("schedules")
         return {"ScheduleArn": self._arn(group, name)}
 
     def update(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         """Replace all members: what is not given is at its default again (AWS docs, UpdateSchedule)."""
         body, times = self._body(params)
-        now = self.endpoint.clockwork.now()
+        now, state = self.endpoint.clockwork.now(), params.get("State") or "ENABLED"
         with self.store.write() as db:
             row = self._row(params)
             before = json.loads(row["body"])
@@ -162,10 +174,10 @@ class Scheduler:
                 self._check_start(body, now)
             since = times.resumed(row["since"], now) if same else times.first(now)
             db.execute(
-                f"UPDATE scheduler_schedules SET body = ?, state = ?, modified = ?, since = ? WHERE {OF}",
-                (json.dumps(body), params.get("State") or "ENABLED", now, since, row["grp"], row["name"]),
+                f"UPDATE scheduler_schedules SET body = ?, state = ?, modified = ?, since = ?, coming = ? WHERE {OF}",
+                (json.dumps(body), state, now, since, _coming(times, since), row["grp"], row["name"]),
             )
-        self._wake()
+        self.endpoint.clockwork.wake("schedules")
         return {"ScheduleArn": self._arn(row["grp"], row["name"])}
 
     def get(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -278,60 +290,56 @@ class Scheduler:
 
     # ---- from a time to its invocation
 
-    def _wake(self) -> None:
-        self.endpoint.clockwork.wake("scheduler")
-
-    def _round(self) -> float | None:
-        """Write what is due, begin the attempts that are. Seconds until the next moment, None: there is none."""
+    def _due(self) -> float | None:
+        """Write the invocations of schedules that are due. Seconds until the next moment, None: there is none."""
         now = self.endpoint.clockwork.now()
-        moments = [*self._due(now), *self._attempts(now)]
-        return self.endpoint.clockwork.until(min(moments)) if moments else None
+        sql = "SELECT * FROM scheduler_schedules WHERE state = 'ENABLED' AND coming <= ? ORDER BY coming"
+        rows = self.store.read(sql, (now,))
+        for row in rows:
+            self._fire(row, now)
+        if rows:
+            self.endpoint.clockwork.wake("invocations")
+        return self._until("SELECT min(coming) FROM scheduler_schedules WHERE state = 'ENABLED'")
 
-    def _due(self, now: float) -> Iterator[float]:
-        """Write the invocations of schedules that are due; yields the moments that are still to come."""
-        for row in self.store.read("SELECT * FROM scheduler_schedules WHERE state = 'ENABLED'"):
-            body = json.loads(row["body"])
-            times = read_times(body)
-            moment = times.following(row["since"])
-            if moment is not None and moment <= now:
-                moment = self._fire(row, body, times, moment, now)
-            if moment is not None:
-                yield moment
+    def _until(self, sql: str, *values: float) -> float | None:
+        row = self.store.one(sql, values)
+        return None if row is None or row[0] is None else self.endpoint.clockwork.until(row[0])
 
-    def _fire(self, row: sqlite3.Row, body: dict[str, Any], times: Times, moment: float, now: float) -> float | None:
-        """One invocation for all times that passed together; the next one."""
+    def _fire(self, row: sqlite3.Row, now: float) -> None:
+        """One invocation for all times of a schedule that passed together."""
+        body, moment = json.loads(row["body"]), row["coming"]
+        times = read_times(body)
         since, coming = moment, times.following(moment)
         if coming is not None and coming <= now:  # the machine slept
             since = times.resumed(moment, now)
             coming = times.following(since)
         last = coming is None and times.ends and body["ActionAfterCompletion"] == "DELETE"
         place = (row["grp"], row["name"])
+        age = body["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"]
         with self.store.write() as db:
             moved = db.execute(
-                f"UPDATE scheduler_schedules SET since = ? WHERE {OF} AND modified = ? AND since = ?",
-                (since, *place, row["modified"], row["since"]),
+                f"UPDATE scheduler_schedules SET since = ?, coming = ? WHERE {OF} AND modified = ? AND coming = ?",
+                (since, coming, *place, row["modified"], moment),
             )
-            age = body["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"]
             if moved.rowcount and not (isinstance(times.expression, Once) and now - moment > age):
                 db.execute(
                     "INSERT INTO scheduler_invocations (grp, name, target, scheduled, due, last)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     (*place, json.dumps(body["Target"]), moment, now, last),
                 )
-        return coming
 
-    def _attempts(self, now: float) -> Iterator[float]:
-        """Begin the attempts that are due, a few at once; yields when the others are."""
-        for row in self.store.read("SELECT * FROM scheduler_invocations ORDER BY due"):
-            if row["due"] > now:
-                yield row["due"]
-                continue
+    def _attempts(self) -> float | None:
+        """Begin the attempts that are due, a few at once. Seconds until others are, None: there are none."""
+        now = self.endpoint.clockwork.now()
+        sql = "SELECT * FROM scheduler_invocations WHERE due <= ? ORDER BY due, number LIMIT ?"
+        for row in self.store.read(sql, (now, 2 * AT_ONCE)):  # half of them may be under way
             with self._busy:
                 if row["number"] in self._under_way or len(self._under_way) >= AT_ONCE or self._stopping:
-                    continue  # the end of one of them wakes the round
+                    continue  # the end of one of them asks again
                 thread = threading.Thread(target=self._attempt, args=(row,), name="schedule", daemon=True)
                 self._under_way[row["number"]] = thread
             thread.start()
+        return self._until("SELECT min(due) FROM scheduler_invocations WHERE due > ?", now)
 
     def _attempt(self, row: sqlite3.Row) -> None:
         try:
@@ -343,7 +351,7 @@ class Scheduler:
             with self._busy:
                 self._under_way.pop(row["number"], None)
             if not self._stopping:
-                self._wake()
+                self.endpoint.clockwork.wake("invocations")
 
     def _invoke(self, row: sqlite3.Row) -> None:
         target, arn = json.loads(row["target"]), self._arn(row["grp"], row["name"])
@@ -419,6 +427,14 @@ class Scheduler:
             sqs.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes)
         except Exception as failure:
             log.warning("nor the dead-letter queue %s: %s", queue, failure)
+
+
+def _coming(times: Times, since: float) -> float | None:
+    """When a schedule is due first. ValidationException for dates beyond the calendar."""
+    try:
+        return times.following(since)
+    except (OverflowError, ValueError, OSError):
+        raise invalid("The dates of the schedule are out of range.") from None
 
 
 _TIMES = ("ScheduleExpression", "ScheduleExpressionTimezone", "EndDate")

@@ -95,7 +95,7 @@ def read_times(schedule: Mapping[str, Any]) -> Times:
         raise AwsError("ValidationException", f"Invalid ScheduleExpressionTimezone {named}.") from None
     try:
         expression = _once(text, zone) if text.startswith("at(") else read(text)
-    except (ScheduleError, ValueError):
+    except (ScheduleError, ValueError, OverflowError):
         raise AwsError("ValidationException", f"Invalid Schedule Expression {text}.") from None
     return Times(expression, zone, schedule.get("StartDate") or 0.0, schedule.get("EndDate") or math.inf)
 
