@@ -90,20 +90,30 @@ def once(frame: DataFrame) -> DataFrame:
 
 
 def _equal(frame: DataFrame) -> list[set[int]]:
-    """The pairs of columns that the join which made a frame holds for equal."""
-    plan: Any = frame._jdf.queryExecution().analyzed()
-    if plan.nodeName() != "Join" or not plan.condition().isDefined():
-        return []
-    output, todo, found = plan.output(), [plan.condition().get()], []
+    """The pairs of columns that the joins which made a frame hold for equal: by the numbers that Spark gives to values,
+    which stay the same through filters, orders and selections."""
+    jdf: Any = frame._jdf
+    plan = jdf.queryExecution().analyzed()
+    output, plans, conditions, found = plan.output(), [plan], [], []
     places = {output.apply(at).exprId().id(): at for at in range(output.size())}
-    while todo:
-        one = todo.pop()
+    while plans:
+        one = plans.pop()
+        plans += _children(one)
+        if one.nodeName() == "Join" and one.condition().isDefined():
+            conditions.append(one.condition().get())
+    while conditions:
+        one = conditions.pop()
         if one.nodeName() == "And":
-            todo += [one.left(), one.right()]
+            conditions += _children(one)
         elif one.nodeName() in ("EqualTo", "EqualNullSafe"):
-            sides = [side for side in (one.left(), one.right()) if side.nodeName() == "AttributeReference"]
+            sides = [side for side in _children(one) if side.nodeName() == "AttributeReference"]
             found.append({places[side.exprId().id()] for side in sides if side.exprId().id() in places})
     return found
+
+
+def _children(node: Any) -> list[Any]:
+    below = node.children()
+    return [below.apply(n) for n in range(below.size())]
 
 
 def drop_nulls(frame: DataFrame) -> DataFrame:

@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from pyspark import RDD
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
@@ -36,7 +36,7 @@ def load(source: Source, *, whole: bool) -> DataFrame:
     assert isinstance(schema, t.StructType)
     if not schema.fields:
         frame = spark.createDataFrame([], t.StructType([]))
-    elif int(bad) or whole or _choices.has_choice(schema):
+    elif int(bad) or whole or _choices.has_choice(schema) or len(_spelled(schema)) < len(schema.fields):
         frame = _read(spark, texts, schema)
     else:
         return source.attach(source.reader().format("json").schema(schema).load(source.paths))
@@ -51,10 +51,33 @@ def _read(spark: SparkSession, texts: DataFrame, schema: t.StructType) -> DataFr
     name = f"millpond_json_{next(FUNCTIONS)}"
     jvm: Any = spark._jvm
     jvm.millpond.spark.Json.register(spark._jsparkSession, name, schema.json())
-    others = [_choices.tick(one) for one in texts.columns if one != "value" and one not in schema.fieldNames()]
+    spelled = _spelled(schema)
+    others = [_choices.tick(one) for one in texts.columns if one != "value" and one.lower() not in spelled]
     rows = texts.select(f.explode(f.expr(f"{name}(value)")).alias("\0record"), *others)
-    fields = (f.col("\0record").getField(one).alias(one) for one in schema.fieldNames())
-    return rows.select(*fields, *others)
+    numbered = t.StructType([t.StructField(str(n), one.dataType) for n, one in enumerate(schema.fields)])
+    record = f.col("\0record").cast(numbered)  # a field has a number: to Spark `id` and `ID` are one name
+    return rows.select(*(_field(record, schema, places) for places in spelled.values()), *others)
+
+
+def _spelled(schema: t.StructType) -> dict[str, list[int]]:
+    """The places of the fields that are one in lower case."""
+    found: dict[str, list[int]] = {}
+    for at, name in enumerate(schema.fieldNames()):
+        found.setdefault(name.lower(), []).append(at)
+    return found
+
+
+def _field(record: Column, schema: t.StructType, places: list[int]) -> Column:
+    """A field under its first spelling. A record that has two spellings with different values cannot be read."""
+    fields = [schema.fields[at] for at in places]
+    kind = _choices.together(one.dataType for one in fields)
+    first, value = fields[0].name, _choices.conform(record.getField(str(places[0])), fields[0].dataType, kind)
+    for at, other in zip(places[1:], fields[1:], strict=True):
+        one = _choices.conform(record.getField(str(at)), other.dataType, kind)
+        words = f"a JSON record has {first} and {other.name}, which are one column to Spark, with different values"
+        differ = value.isNotNull() & one.isNotNull() & (value != one)
+        value = f.when(differ, f.raise_error(words).cast(kind)).otherwise(f.coalesce(value, one))
+    return value.alias(first)
 
 
 def _filled(kind: t.DataType) -> t.DataType:

@@ -174,7 +174,11 @@ def as_dicts(data: RDD[Any]) -> RDD[Any]:
 
 
 def union(one: DataFrame, two: DataFrame) -> DataFrame:
-    """All rows of both; a field that has different types in them is a choice."""
+    """All rows of both; a field that has different types in them is a choice. Columns whose names differ in their case
+    are one, as they are to Spark: the first spelling stays."""
+    spelled = {name.lower(): name for name in one.columns}
+    if len(spelled) == len(one.columns) and len({name.lower() for name in two.columns}) == len(two.columns):
+        two = two.toDF(*(spelled.get(name.lower(), name) for name in two.columns)) if two.columns else two
     if one.schema == two.schema or not one.columns or not two.columns:
         return one.unionByName(two, allowMissingColumns=True)
     merged = _choices.merge(_nullable(one.schema), _nullable(two.schema))

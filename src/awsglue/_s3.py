@@ -112,6 +112,14 @@ def check_texts(spark: SparkSession, uris: list[str]) -> None:
         raise _documents.ParseFailed(f"Unable to parse file: {uri}: {reason}")
 
 
+def holds(spark: SparkSession, paths: Iterable[str], text: str) -> bool:
+    """Whether one of the files, or of those below the prefixes, has a text in it: on the driver, which is quicker than
+    a pass of Spark's over many small files."""
+    jvm: Any = spark._jvm
+    uris = [one.uri for path in paths for one in listing(spark, path)]
+    return bool(uris) and bool(jvm.millpond.spark.Driver.holds("\n".join(uris), text, spark._jsc.hadoopConfiguration()))
+
+
 def chosen(files: Iterable[File], prefixes: list[str], options: Mapping[str, Any], context: str) -> list[File]:
     """The files that `exclusions`, the bookmark and the bounds leave; notes how far this run reads."""
     patterns = _patterns(options)

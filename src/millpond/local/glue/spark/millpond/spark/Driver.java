@@ -95,6 +95,43 @@ public final class Driver {
         return String.join("\n", lines);
     }
 
+    /** Whether one of the files (URIs, a line each), unpacked, has a text in it. */
+    public static boolean holds(String uris, String text, Configuration conf) throws IOException {
+        CompressionCodecFactory codecs = new CompressionCodecFactory(conf);
+        byte[] wanted = text.getBytes(StandardCharsets.UTF_8);
+        byte[] bytes = new byte[1 << 20];
+        for (String uri : uris.split("\n")) {
+            Path path = new Path(uri);
+            CompressionCodec codec = codecs.getCodec(path);
+            try (InputStream raw = path.getFileSystem(conf).open(path);
+                    InputStream data = codec == null ? raw : codec.createInputStream(raw)) {
+                int kept = 0; // of the block before: the text may begin there
+                for (int read = data.read(bytes); read >= 0; read = data.read(bytes, kept, bytes.length - kept)) {
+                    int end = kept + read;
+                    if (at(bytes, end, wanted)) {
+                        return true;
+                    }
+                    kept = Math.min(end, wanted.length - 1);
+                    System.arraycopy(bytes, end - kept, bytes, 0, kept);
+                }
+            }
+        }
+        return false;
+    }
+
+    private static boolean at(byte[] bytes, int end, byte[] wanted) {
+        for (int start = 0; start <= end - wanted.length; start++) {
+            int same = 0;
+            while (same < wanted.length && bytes[start + same] == wanted[same]) {
+                same++;
+            }
+            if (same == wanted.length) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /**
      * The first of the files (URIs, a line each) that is not UTF-8, or that cannot be read to its end: its URI, a tab
      * and the reason; nothing when all are. At most `most` bytes are looked at, unpacked.
