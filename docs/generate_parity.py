@@ -119,17 +119,17 @@ and Scala jobs, GlueVersion `auto`, SPARK_CONNECT sessions, Protobuf under a com
 
 Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
 
-EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows and one
-event bus more; other targets are moto's. Of a RetryPolicy nothing is read: three attempts. A time of a schedule that
-passes while the endpoint is down is not made up for. Services that send events of themselves: Glue (jobs, crawlers,
-operations on databases, tables and partitions) and Step Functions (states of standard executions but for children of
-Map Runs).
+EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows, Kinesis
+and Firehose streams and one event bus more; API destinations are moto's, other targets are refused. Of a RetryPolicy
+nothing is read: three attempts. A time of a schedule that passes while the endpoint is down is not made up for.
+Services that send events of themselves: Glue (jobs, crawlers, operations on databases, tables and partitions) and Step
+Functions (states of standard executions but for children of Map Runs).
 
 EventBridge Scheduler: schedules invoke Lambda functions, state machines, SNS topics, SQS queues, event buses, Kinesis
-streams, and every carried API action as a universal target; other targets are refused. A flexible window is used at its
-beginning. Every failed invocation is tried again as the RetryPolicy says. A time that passes while the endpoint is down
-is not made up for, but that of a one-time schedule while MaximumEventAgeInSeconds lasts. An `at` in the past is
-accepted and over. Where AWS documents no words, ours are used.
+and Firehose streams, and every carried API action as a universal target; other targets are refused. A flexible window
+is used at its beginning. Every failed invocation is tried again as the RetryPolicy says. A time that passes while the
+endpoint is down is not made up for, but that of a one-time schedule while MaximumEventAgeInSeconds lasts. An `at` in
+the past is accepted and over. Where AWS documents no words, ours are used.
 
 Athena: a table whose location is exactly one object is read, where AWS is reported to find no rows. Approximate
 aggregates answer exactly. `json_parse` does not sort keys. `.csv.metadata` is JSON. Parse errors are refused by

@@ -216,6 +216,43 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
         events.put_rule(Name="odd", ScheduleExpression="rate(1 hours)")
 
 
+def test_patterns_are_tested_and_other_targets_refused(aws: Aws) -> None:
+    events, kinesis = aws("events"), aws("kinesis")
+    event = {"id": "1", "account": "0", "source": "aws.glue", "time": "2026-01-01T00:00:00Z", "region": "us-east-1",
+             "resources": [], "detail-type": "Glue Job State Change", "detail": {"state": "FAILED"}}  # fmt: skip
+
+    def tested(pattern: Any) -> Any:
+        return events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))["Result"]
+
+    assert tested({"detail": {"state": [{"anything-but": "SUCCEEDED"}]}}) is True
+    assert tested({"source": ["aws.states"]}) is False
+    with pytest.raises(ClientError, match="InvalidEventPattern"):
+        tested({"source": "aws.glue"})
+    with pytest.raises(ClientError, match="Event is not valid"):
+        events.test_event_pattern(EventPattern='{"source": ["a"]}', Event='{"source": "a"}')
+
+    kinesis.create_stream(StreamName="told", ShardCount=1)
+    rule(aws, "streamed", {"source": ["stream"]}, {"Arn": ARN.format("kinesis", "stream/told"), "InputPath": "$.detail",
+                                                   "KinesisParameters": {"PartitionKeyPath": "$.source"}})  # fmt: skip
+    events.put_events(Entries=[{"Source": "stream", "DetailType": "d", "Detail": '{"n": 1}'}])
+    (shard,) = kinesis.list_shards(StreamName="told")["Shards"]
+    deadline = time.monotonic() + 60
+    while not (
+        records := kinesis.get_records(
+            ShardIterator=kinesis.get_shard_iterator(
+                StreamName="told", ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        )["Records"]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (records[0]["Data"], records[0]["PartitionKey"]) == (b'{"n": 1}', "stream")
+    for other in (ARN.format("glue", "job/j"), ARN.format("ecs", "cluster/c")):
+        with pytest.raises(ClientError, match="does not carry"):
+            events.put_targets(Rule="streamed", Targets=[{"Id": "9", "Arn": other, "RoleArn": ROLE}])
+    assert len(events.list_targets_by_rule(Rule="streamed")["Targets"]) == 1
+
+
 def test_a_schedule_sends_its_events(aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     heard, events = Heard(aws, "timed"), aws("events")
     monkeypatch.setattr(endpoint.clock, "scale", 600.0)

@@ -124,7 +124,7 @@ def test_which_targets_are_reached() -> None:
     ]
     reached += [("logs", "log-group:/aws/events/x:*"), ("events", "event-bus/b")]
     assert [kind_of(arn.format(*one)) for one in reached] == [service for service, _ in reached]
-    others = [arn.format("kinesis", "stream/s"), arn.format("glue", "job/j"), "arn", "", "x:" * 9]
+    others = [arn.format("ecs", "cluster/c"), arn.format("glue", "job/j"), "arn", "", "x:" * 9]
     assert not any(kind_of(one) for one in others)
 
 

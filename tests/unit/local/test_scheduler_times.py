@@ -74,6 +74,7 @@ def test_what_passed_unwatched_is_not_made_up_for() -> None:
         ({"ScheduleExpression": "cron(0 0 * * * *)"}, "Invalid Schedule Expression"),
         ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Mars/Olympus"}, "Timezone Mars/Olympus"),
         ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "../UTC"}, "Timezone"),
+        ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "localtime"}, "Timezone"),
     ],
 )
 def test_what_is_no_schedule(members: dict[str, Any], words: str) -> None:

@@ -1,8 +1,8 @@
 """EventBridge: rules that reach their targets, and the events that our services send of themselves.
 
 Rules, event buses and archives are moto's, which delivers to hardly anything. So around its operations on targets the
-targets that are reached (delivery.py: functions, state machines, topics, queues, log groups, event buses, Glue
-workflows) are kept in a table of ours and shown again with moto's own. What PutEvents has accepted is held against
+targets that are reached (delivery.py: functions, state machines, topics, queues, log groups, event buses, streams,
+Glue workflows) are kept in a table of ours and shown again with moto's own. What PutEvents has accepted is held against
 the patterns of their rules (patterns.py).
 
 Services say what happened with `Endpoint.announce`: state changes of Glue jobs and crawlers, changes of the catalog,
@@ -13,8 +13,8 @@ orderly end what was announced is written down (`drain`), and the next endpoint 
 A rule with a schedule sends its targets a `Scheduled Event` at its times; a rate counts from when it was first seen (by
 this endpoint), and a time that passes while the endpoint is down is not made up for.
 
-Limits: targets of other kinds stay moto's, and get no event that a service or a schedule sends. A Glue workflow as the
-target of a schedule is refused.
+Limits: targets of other kinds are refused, but for API destinations: those are moto's, and get no event that a service
+or a schedule sends. A Glue workflow as the target of a schedule is refused.
 
 May import: errors, and millpond.local's service, store, protocol.
 """
@@ -81,6 +81,7 @@ class Rules:
             "ListRuleNamesByTarget": self._names,
             "DeleteRule": self._delete_rule,
             "PutEvents": self._events,
+            "TestEventPattern": _test_pattern,
         }
         self._known: dict[str, list[Rule]] = {}  # by event bus; emptied when a rule changes
         self._watch: Watch[tuple[str, Cron | Rate]] = Watch()  # a rule and its schedule
@@ -157,7 +158,7 @@ class Rules:
         self.endpoint.clockwork.wake("rules")
 
     def _concerns(self, params: Mapping[str, Any]) -> bool:
-        if any(_ours(target) for target in _dicts(params.get("Targets"))) or _ours({"Arn": params.get("TargetArn")}):
+        if _dicts(params.get("Targets")) or "EventPattern" in params or _ours({"Arn": params.get("TargetArn")}):
             return True
         return self.endpoint.store.one("SELECT 1 FROM events_targets") is not None
 
@@ -170,6 +171,8 @@ class Rules:
         if described.status >= 300:
             return described
         _check(ours, json.loads(described.body))
+        if strange := [str(one.get("Arn")) for one in others if not _motos(one)]:
+            raise unsupported("events", "PutTargets", f"No event would reach {strange[0][:200]}.")
         empty = _reply({"FailedEntryCount": 0, "FailedEntries": []})
         reply = ask("PutTargets", {**params, "Targets": others}) if others else empty
         if reply.status < 300:
@@ -385,6 +388,29 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def _ours(target: Mapping[str, Any]) -> bool:
     return bool(kind_of(str(target.get("Arn") or "")))
+
+
+def _motos(target: Mapping[str, Any]) -> bool:
+    """Whether a target is moto's to deliver to, or to refuse because it is no ARN."""
+    parts = str(target.get("Arn") or "").split(":", 5)
+    return len(parts) < 6 or (parts[2] == "events" and parts[5].startswith("api-destination/"))
+
+
+def _test_pattern(params: dict[str, Any], ask: Ask) -> Reply:
+    """Whether a pattern matches an event. InvalidEventPatternException; ValidationException for what is no event."""
+    pattern = parse_pattern(str(params.get("EventPattern") or ""))
+    try:
+        event = json.loads(str(params.get("Event") or ""))
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise AwsError("ValidationException", "Parameter Event is not valid. Reason: it must be a JSON object.")
+    # AWS, TestEventPattern, lists `resources`, too; events without are in use.
+    missing = [name for name in ("id", "account", "source", "time", "region", "detail-type") if name not in event]
+    if missing:
+        text = f"Parameter Event is not valid. Reason: {missing[0]} is a required field."
+        raise AwsError("ValidationException", text)
+    return _reply({"Result": matches(pattern, event)})
 
 
 def _place(params: Mapping[str, Any]) -> tuple[str, str]:

@@ -35,6 +35,7 @@ def kind_of(arn: str) -> str:
     if service in ("sns", "sqs", "lambda"):
         return service if service != "lambda" or rest.startswith("function:") else ""
     known = {"states": "stateMachine:", "logs": "log-group:", "glue": "workflow/", "events": "event-bus/"}
+    known |= {"kinesis": "stream/", "firehose": "deliverystream/"}
     return service if service in known and rest.startswith(known[service]) else ""
 
 
@@ -153,6 +154,25 @@ def _workflow(endpoint: Endpoint, target: Target, event: Event, text: str, numbe
     glue.parts["workflows"].firing.receive(target["Arn"].rpartition("workflow/")[2], event["id"])
 
 
+def _stream(endpoint: Endpoint, target: Target, event: Event, text: str, number: int) -> None:
+    """The partition key is what PartitionKeyPath finds, else the event's id (AWS docs, KinesisParameters)."""
+    path = (target.get("KinesisParameters") or {}).get("PartitionKeyPath")
+    found = at_path(event, path) if path else None
+    key = event["id"] if found is None else found if isinstance(found, str) else json.dumps(found)
+    put_record(endpoint, target["Arn"], key, text)
+
+
+def put_record(endpoint: Endpoint, arn: str, key: str, text: str) -> None:
+    """Put a text into a stream of Kinesis."""
+    name = arn.partition(":stream/")[2]
+    endpoint.client("kinesis").put_record(StreamName=name, PartitionKey=key[:256] or "-", Data=text.encode())
+
+
+def _delivery_stream(endpoint: Endpoint, target: Target, event: Event, text: str, number: int) -> None:
+    name = target["Arn"].partition(":deliverystream/")[2]
+    endpoint.client("firehose").put_record(DeliveryStreamName=name, Record={"Data": text.encode()})
+
+
 SENDERS: Mapping[str, Callable[[Endpoint, Target, Event, str, int], None]] = {
     "lambda": _function,
     "states": _machine,
@@ -160,4 +180,6 @@ SENDERS: Mapping[str, Callable[[Endpoint, Target, Event, str, int], None]] = {
     "sqs": _queue,
     "logs": _log_group,
     "glue": _workflow,
+    "kinesis": _stream,
+    "firehose": _delivery_stream,
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore import xform_name
 
-from millpond.local.events.delivery import SENDERS, kind_of
+from millpond.local.events.delivery import SENDERS, kind_of, put_record
 from millpond.local.moto_bridge import PRETENDERS
 from millpond.local.service import AwsError, Endpoint, unsupported
 from millpond.local.states import carried, sdk
@@ -35,7 +35,7 @@ READING = (
 NEEDS_JSON = ("lambda", "states", "events")
 # A templated target's own parameters: without them the call cannot be made.
 NEEDED = {"events": "EventBridgeParameters", "kinesis": "KinesisParameters"}
-TEMPLATED = frozenset({"lambda", "states", "sns", "sqs", "events", "kinesis"})
+TEMPLATED = frozenset({"lambda", "states", "sns", "sqs", "events", "kinesis", "firehose"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,6 @@ def invalid(why: str) -> AwsError:
 
 def _kind(arn: str) -> str:
     """Which templated target an ARN names; empty: none that is carried."""
-    if arn.split(":")[2] == "kinesis" and arn.split(":")[5].startswith("stream/"):
-        return "kinesis"
     kind = kind_of(arn)
     return kind if kind in TEMPLATED else ""
 
@@ -176,8 +174,7 @@ def _event(endpoint: Endpoint, target: Target, event: Mapping[str, Any], text: s
 
 
 def _record(endpoint: Endpoint, target: Target, event: Mapping[str, Any], text: str, number: int) -> None:
-    stream, key = target["Arn"].partition("stream/")[2], target["KinesisParameters"]["PartitionKey"]
-    endpoint.client("kinesis").put_record(StreamName=stream, PartitionKey=key, Data=text.encode())
+    put_record(endpoint, target["Arn"], target["KinesisParameters"]["PartitionKey"], text)
 
 
 OWN: Mapping[str, Callable[[Endpoint, Target, Mapping[str, Any], str, int], None]] = {

@@ -19,6 +19,7 @@ from millpond.local.schedules import Cron, Rate, ScheduleError, read
 from millpond.local.service import AwsError
 
 PRECISION = 60.0  # seconds: a time is good for the whole minute
+MACHINES = ("localtime", "posix", "posixrules", "right", "Factory")  # the machine's files that are no IANA zones
 AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)")
 
 
@@ -90,6 +91,8 @@ def read_times(schedule: Mapping[str, Any]) -> Times:
     """The times of a schedule's members. ValidationException."""
     text, named = schedule["ScheduleExpression"], schedule.get("ScheduleExpressionTimezone") or "UTC"
     try:
+        if named.partition("/")[0] in MACHINES:
+            raise ValueError(named)
         zone: dt.tzinfo = dt.UTC if named == "UTC" else ZoneInfo(named)
     except (ValueError, OSError, LookupError):  # ZoneInfoNotFoundError is a LookupError
         raise AwsError("ValidationException", f"Invalid ScheduleExpressionTimezone {named}.") from None
