@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from millpond.testing.postgres import Postgres
 
-settings.register_profile("millpond", deadline=None)  # no test asserts a wall time: the machine may be busy
-settings.load_profile("millpond")
+# No test asserts a wall time: the machine may be busy. Nor does a run draw examples of its own: what they find is no
+# fault of the change that is tested. MILLPOND_EXAMPLES=5000 goes hunting: so many of them, other ones each time.
+HUNT = os.environ.get("MILLPOND_EXAMPLES")
+settings.register_profile("millpond", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.register_profile("hunt", deadline=None, suppress_health_check=list(HealthCheck), max_examples=int(HUNT or 100))
+settings.load_profile("hunt" if HUNT else "millpond")
 SHARED = Path(__file__).parents[2] / "shared"
 
 

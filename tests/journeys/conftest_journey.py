@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -30,9 +32,12 @@ TABLES = {
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port that no client is given while the endpoint is away: below those that the system gives (`ip(7)`)."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def without_java(tmp: Path) -> dict[str, str]:
@@ -90,6 +95,15 @@ class Journey:
 
         with psycopg.connect(self.shop("psql-url")) as db:
             return db.execute(query).fetchall()  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Nobody reads a table of the shop's own database meanwhile."""
+        import psycopg
+
+        with psycopg.connect(self.shop("psql-url")) as db:
+            db.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+            yield
 
     def execute(self, statement: str) -> None:
         """Change the shop's own database."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from botocore.config import Config
 
 from millpond.errors import MillpondError
 from millpond.local.server import Server
-from millpond.local.service import Endpoint
+from millpond.local.service import Clock, Endpoint
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,30 @@ def aws(endpoint: Endpoint) -> Callable[[str], Any]:
         return made[service]
 
     return client
+
+
+class Held(Clock):
+    """A clock that stands still until it is set."""
+
+    at = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def jump(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """The endpoint's clock stands still, five seconds after a minute; `jump(60)` sets it forward."""
+    clock = Held()
+    clock.at = time.time() // 60 * 60 + 65
+    monkeypatch.setattr(endpoint, "clock", clock)
+
+    def forward(seconds: float) -> None:
+        clock.at += seconds
+        for name in list(endpoint.clockwork._wheels):
+            endpoint.clockwork.wake(name)
+
+    return forward
 
 
 @pytest.fixture(scope="module")

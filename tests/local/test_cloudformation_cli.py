@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-FAST = {"Delay": 0, "MaxAttempts": 2000}
+FAST = {"Delay": 0.02, "MaxAttempts": 6000}
 
 
 @pytest.fixture
@@ -112,9 +112,7 @@ def test_change_sets(aws: Callable[[str], Any]) -> None:
         return json.dumps({"Resources": {"Q": queue, "T": topic}})
 
     made = client.create_change_set(StackName="cs", ChangeSetName="first", ChangeSetType="CREATE", TemplateBody=body(5))
-    client.get_waiter("change_set_create_complete").wait(
-        StackName="cs", ChangeSetName="first", WaiterConfig={"Delay": 0, "MaxAttempts": 100}
-    )
+    client.get_waiter("change_set_create_complete").wait(StackName="cs", ChangeSetName="first", WaiterConfig=FAST)
     assert client.describe_stacks(StackName="cs")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
     shown = client.describe_change_set(ChangeSetName=made["Id"])
     assert [c["ResourceChange"]["Action"] for c in shown["Changes"]] == ["Add", "Add"]
@@ -126,9 +124,7 @@ def test_change_sets(aws: Callable[[str], Any]) -> None:
 
     client.create_change_set(StackName="cs", ChangeSetName="same", TemplateBody=body(5))
     with pytest.raises(WaiterError, match="failure"):
-        client.get_waiter("change_set_create_complete").wait(
-            StackName="cs", ChangeSetName="same", WaiterConfig={"Delay": 0, "MaxAttempts": 100}
-        )
+        client.get_waiter("change_set_create_complete").wait(StackName="cs", ChangeSetName="same", WaiterConfig=FAST)
     same = client.describe_change_set(ChangeSetName="same", StackName="cs")
     assert same["Status"] == "FAILED" and "didn't contain changes" in same["StatusReason"]
     client.delete_change_set(ChangeSetName="same", StackName="cs")

@@ -17,7 +17,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-FAST = {"Delay": 0, "MaxAttempts": 2000}
+FAST = {"Delay": 0.02, "MaxAttempts": 6000}
 ROLE = {
     "Type": "AWS::IAM::Role",
     "Properties": {

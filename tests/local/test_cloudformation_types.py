@@ -187,7 +187,7 @@ def basis(aws: Aws) -> Iterator[None]:
     assert settled(aws) == "CREATE_COMPLETE", failures(aws, set())
     yield
     client.delete_stack(StackName="types")
-    client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 0, "MaxAttempts": 3000})
+    client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.02, "MaxAttempts": 6000})
 
 
 @pytest.mark.parametrize(("kind", "properties", "change"), TYPES, ids=[kind for kind, _, _ in TYPES])

@@ -41,7 +41,7 @@ class Heard:
 
     def until(self, wanted: Callable[[Any], bool], number: int = 1) -> list[Any]:
         """The events that are wanted, as soon as there are `number`."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 120
         while len(found := [one for one in self.events if wanted(one)]) < number:
             assert time.monotonic() < deadline, self.events
             came = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])

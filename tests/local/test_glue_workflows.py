@@ -24,7 +24,7 @@ from glue_jobs import Workshop
 from millpond import cli, deploy, project, stack
 from millpond.aws import workflows
 from millpond.aws.target import Target
-from millpond.local.service import Call, Clock, Endpoint, acting_for
+from millpond.local.service import Call, Endpoint, acting_for
 
 Aws = Callable[[str], Any]
 ROLE = "arn:aws:iam::000000000000:role/glue"
@@ -340,30 +340,6 @@ def test_workflow_definitions(glue: Any) -> None:
 
 def on_demand_in(glue: Any, workflow: str) -> None:
     on_demand(glue, "d-start", "a", WorkflowName=workflow)
-
-
-class Held(Clock):
-    """A clock that stands still until it is set forward."""
-
-    at = time.time()
-
-    def now(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def jump(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """The endpoint's clock stands still: five seconds after a minute. Sets it forward, by seconds."""
-    firing = endpoint.services["glue"].parts["workflows"].firing  # type: ignore[attr-defined]
-    clock = Held()
-    clock.at = time.time() // 60 * 60 + 65
-    monkeypatch.setattr(endpoint, "clock", clock)
-
-    def forward(seconds: float) -> None:
-        clock.at += seconds
-        firing.wake()
-
-    return forward
 
 
 def test_schedules_follow_the_endpoints_clock(glue: Any, jump: Callable[[float], None]) -> None:

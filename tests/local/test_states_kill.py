@@ -41,6 +41,7 @@ class Process:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def up(self, *program: str) -> None:
+        """Start it and wait until it answers."""
         self.spawn(*program)
         deadline = time.monotonic() + 120
         while not (self.data / "endpoint.json").exists():

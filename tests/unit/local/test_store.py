@@ -43,20 +43,20 @@ def test_others_write_while_a_barrier_waits_for_the_disk(store: Store, monkeypat
 
     def sync(handle: int) -> None:
         waiting.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "_sync", sync)
         thread = threading.Thread(target=store.barrier)
         thread.start()
-        assert waiting.wait(30)
+        assert waiting.wait(120)
         writer = threading.Thread(target=_add, args=(store, 7))
         writer.start()
-        writer.join(30)
+        writer.join(120)
         assert store.one("SELECT n FROM seen")["n"] == 7  # type: ignore[index]
         assert thread.is_alive()
         go_on.set()
-        thread.join(30)
+        thread.join(120)
 
 
 def test_a_disk_that_refuses_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,13 +133,13 @@ def test_one_operation_at_a_time(room: Any, cloud: Any) -> None:
     def slow(operation: str, params: Any) -> Any:
         if operation == "update_job":
             held.set()
-            go.wait(30)
+            go.wait(120)
         return act(operation, params)
 
     cloud.call = slow
     operations = room.service.operations()
     operations["UpdateStack"]({"StackName": "s", "TemplateBody": jobs(A=2)}, None)
-    assert held.wait(30)
+    assert held.wait(120)
     for attempt in range(3, 8):
         with refused("ValidationError", "is in UPDATE_IN_PROGRESS state and can not be updated"):
             operations["UpdateStack"]({"StackName": "s", "TemplateBody": jobs(A=attempt)}, None)
