@@ -147,7 +147,7 @@ class _Fields:
 
     def _number(self, key: str, kinds: tuple[type, ...], kind: str) -> Json:
         value = self.document.get(key)
-        if isinstance(value, str) and self.speaks == "JSONata" and value.startswith("{%") and value.endswith("%}"):
+        if self.speaks == "JSONata" and _is_expression(value):
             return value
         return self._get(key, kinds, kind)
 
@@ -197,6 +197,11 @@ class _Fields:
 
     def language(self) -> QueryLanguage | None:
         return cast("QueryLanguage | None", self.one_of("QueryLanguage", ("JSONPath", "JSONata")))
+
+
+def _is_expression(value: object) -> bool:
+    """JSONata between its delimiters?"""
+    return isinstance(value, str) and value.startswith("{%") and value.endswith("%}")
 
 
 def _machine(at: _Fields) -> Machine:
@@ -437,10 +442,11 @@ def _catcher(at: _Fields) -> Catcher:
 
 
 def _rule(at: _Fields) -> Rule:
-    condition = at.document.get("Condition")
-    if "Condition" in at and not isinstance(condition, str | bool):
-        at.wrong("Condition", "Expected value of type Boolean")
     of_jsonata = at.speaks == "JSONata"
+    condition = at.document.get("Condition")
+    known = isinstance(condition, bool) or (_is_expression(condition) if of_jsonata else isinstance(condition, str))
+    if "Condition" in at and not known:
+        at.wrong("Condition", "Expected value of type Boolean")
     at.need(*(("Condition", "Next") if of_jsonata else ("Next",)))
     return Rule(
         next=at.text("Next") or "",

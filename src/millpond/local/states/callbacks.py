@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from millpond.engine import Engine, TaskCall
     from millpond.local.states.records import Records
 
-POLL_SECONDS = 60.0
+POLL_SECONDS = 59.0  # "60 seconds at most"; the clients of every SDK hang up after 60 by default
 PATIENT_POLLERS = 64
 """Workers that wait so long at once; more of them wait a second, for each holds a thread of the endpoint."""
 
