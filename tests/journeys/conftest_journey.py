@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from millpond.testing.postgres import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "customer_segmentation"
@@ -29,15 +29,6 @@ TABLES = {
     "returns": "sales.returns",
     "exchange_rates": "sales.exchange_rates",
 }
-
-
-def free_port() -> int:
-    """A free port that no client is given while the endpoint is away: below those that the system gives (`ip(7)`)."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def without_java(tmp: Path) -> dict[str, str]:

@@ -70,7 +70,9 @@ def aws(endpoint: Endpoint) -> Callable[[str], Any]:
             made[service] = session.client(
                 service,
                 endpoint_url=endpoint.url,
-                config=Config(retries={"total_max_attempts": 1, "mode": "standard"}, inject_host_prefix=False),
+                config=Config(
+                    retries={"total_max_attempts": 1, "mode": "standard"}, inject_host_prefix=False, read_timeout=180
+                ),
             )
         return made[service]
 

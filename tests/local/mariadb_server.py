@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,8 +19,10 @@ from typing import Any
 
 import pymysql
 
+from millpond.testing.postgres import free_port
+
 UNPRIVILEGED = 65534  # nobody
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 SYSTEM = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
 
 
@@ -81,9 +82,7 @@ def running() -> Iterator[MariaDb]:
                 subprocess.run(
                     [*base, "--bootstrap"], check=True, stdin=statements, stdout=log, stderr=log, cwd="/", **identity
                 )
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             command = [
                 *(*base, f"--port={port}", "--bind-address=127.0.0.1"),
                 *(f"--socket={folder / 'data' / secrets.token_hex(4)}", f"--init-file={folder / 'init.sql'}"),
@@ -101,7 +100,7 @@ def running() -> Iterator[MariaDb]:
             yield server
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 def _identity() -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Process:
 
     def client(self, service: str) -> Any:
         if service not in self.clients:  # one takes longer to make than a few resources
-            config = Config(retries={"total_max_attempts": 1}, connect_timeout=20, read_timeout=60)
+            config = Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=180)
             self.clients[service] = self.session.client(service, endpoint_url=self.url, config=config)
         return self.clients[service]
 
@@ -110,7 +110,7 @@ class Process:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(120)
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import BOOKMARK, Workshop
 
 from millpond import runtime
+from millpond.testing.postgres import free_port
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -33,7 +31,7 @@ class Process:
     def __init__(self, data: Path) -> None:
         self.data = data
         data.mkdir(mode=0o700, exist_ok=True)
-        self.port = lasting_port()
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -60,16 +58,7 @@ class Process:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
-
-
-def lasting_port() -> int:
-    """A free port that no client is given while the endpoint is away: below those that the system gives (`ip(7)`)."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+            self.process.wait(120)
 
 
 def until(found: Callable[[], Any], seconds: float = 120) -> Any:

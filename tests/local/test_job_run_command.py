@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from millpond import runtime
+from millpond.testing.postgres import free_port
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -52,9 +52,7 @@ def test_a_script_under_a_debugger(tmp_path: Path) -> None:
 
 
 def test_a_python_shell_script_beside_an_endpoint(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     (tmp_path / "shell.py").write_text("import sys, os\nprint(sys.argv[1:], os.getcwd())\nsys.exit(3)\n")
     assert millpond(tmp_path, "up", "--background", "--port", port).returncode == 0
     try:

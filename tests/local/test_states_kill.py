@@ -61,7 +61,7 @@ class Process:
         port = json.loads((self.data / "endpoint.json").read_text())["port"]
         access, secret = credentials(self.data)
         session = boto3.session.Session(access, secret, region_name="us-east-1")
-        config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False)
+        config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, read_timeout=180)
         return session.client(service, endpoint_url=f"http://127.0.0.1:{port}", config=config)
 
 

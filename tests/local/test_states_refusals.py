@@ -24,7 +24,9 @@ ARN = "arn:aws:states:us-east-1:000000000000:"
 @pytest.fixture(scope="module")
 def sfn(endpoint: Endpoint) -> Any:
     """A client that checks nothing itself."""
-    config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, parameter_validation=False)
+    config = Config(
+        retries={"total_max_attempts": 1}, inject_host_prefix=False, parameter_validation=False, read_timeout=180
+    )
     session = boto3.session.Session(endpoint.access_key, endpoint.secret_key, region_name=endpoint.region)
     return session.client("stepfunctions", endpoint_url=endpoint.url, config=config)
 

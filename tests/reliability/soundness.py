@@ -128,7 +128,7 @@ class Process:
     def down(self) -> None:
         """End in order."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(120)
 
     def alive(self) -> bool:
         return self.process.poll() is None

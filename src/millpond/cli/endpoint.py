@@ -28,7 +28,7 @@ Data = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The state folder. Default: .millpond of the project, or here.")
 ]
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 60
 LEFTOVER_SECONDS = 5
 MOCK_CONFIG = "SFN_MOCK_CONFIG"
@@ -71,14 +71,20 @@ def up(
 def ensure(data: Path) -> Running:
     """The endpoint of a state folder, started in the background when it is not up.
 
-    When the default port is taken by something else, the system chooses another.
+    When the default port is taken by something else, it gets another; also when it is taken while this one starts.
     """
     found = state.running(data) if data.exists() else None
     if found:
         return found
     before = state.recorded(data)
     port = before.port if before else DEFAULT_PORT
-    return start(data, port=port if _free(port) else _any_free(), background=True)[1]
+    if _free(port):
+        try:
+            return start(data, port=port, background=True)[1]
+        except MillpondError:
+            if _free(port):
+                raise
+    return start(data, port=_any_free(), background=True)[1]
 
 
 def _free(port: int) -> bool:
@@ -94,11 +100,12 @@ def _free(port: int) -> bool:
 
 
 def _any_free() -> int:
-    import socket
+    """Below those that the system gives to clients, of which one may have it before the endpoint does."""
+    import random
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while not _free(port := random.randrange(15_000, 30_000)):
+        pass
+    return port
 
 
 def start(

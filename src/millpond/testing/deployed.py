@@ -38,7 +38,7 @@ from millpond.testing.machines import as_machine, name_of
 from millpond.testing.runs import Run
 
 ROLE = "arn:aws:iam::000000000000:role/millpond-tests"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 RUN_SECONDS = 60.0
 FOREVER = 999_999_999

@@ -31,7 +31,7 @@ from typing import Any
 from millpond.errors import MillpondError
 
 UNPRIVILEGED = 65534  # nobody: exists on every Linux and macOS
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class PostgresError(MillpondError):
@@ -80,7 +80,7 @@ class Postgres:
         if self._pid(server) is not None and _answers(server):
             return server
         if not _free(server.port):
-            server = self._remember(Server(**{**_fields(server), "port": _free_port()}))
+            server = self._remember(Server(**{**_fields(server), "port": free_port()}))
         log = (self.folder / "postgres.log").open("ab")
         process = subprocess.Popen(
             [
@@ -174,7 +174,7 @@ class Postgres:
         if done.returncode:
             shutil.rmtree(data, ignore_errors=True)
             raise PostgresError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
-        return self._remember(Server(_free_port(), self.user, password, str(data), str(binaries)))
+        return self._remember(Server(free_port(), self.user, password, str(data), str(binaries)))
 
     def _places(self) -> tuple[Path, Path]:
         """The cluster's folder and the binaries, both within reach of the uid that the server runs as."""
@@ -246,10 +246,13 @@ def _free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port that nobody listens on, and that no client is given before somebody does: below those that the system
+    gives (Linux, ip(7): from 32768)."""
+    while True:
+        port = 15_000 + secrets.randbelow(15_000)
+        if _free(port):
+            return port
 
 
 def _answers(server: Server) -> bool:

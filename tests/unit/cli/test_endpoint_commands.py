@@ -171,6 +171,26 @@ def test_a_taken_port_is_told(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_port_that_is_taken_while_it_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands at once find the default port free, and one gets it."""
+    asked: list[int] = []
+    monkeypatch.setattr(endpoint, "_free", lambda port: port not in asked)
+
+    def start(at: Path, *, port: int, background: bool) -> tuple[None, str]:
+        asked.append(port)
+        if len(asked) == 1:
+            raise MillpondError("port 4566 is in use")
+        return None, "started"
+
+    monkeypatch.setattr(endpoint, "start", start)
+    assert endpoint.ensure(tmp_path) == "started"
+    assert asked[0] == endpoint.DEFAULT_PORT and 15_000 <= asked[1] < 30_000
+    asked.clear()
+    monkeypatch.setattr(endpoint, "_free", lambda port: True)
+    with pytest.raises(MillpondError):  # it is something else
+        endpoint.ensure(tmp_path)
+
+
 def test_a_mock_configuration_that_is_not_valid_is_told_with_its_place(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
