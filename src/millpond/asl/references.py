@@ -102,5 +102,6 @@ def _tokens(source: str) -> Iterator[tuple[str, str]]:
         assert token is not None  # the last alternative takes any character
         at = token.end()
         if token.lastgroup:
-            operand = token.lastgroup != "sign" or token[0] in _CLOSES
+            between = operand and token[0] in _WORDS  # behind `and` begins an operand, maybe a regular expression
+            operand = not between and (token.lastgroup != "sign" or token[0] in _CLOSES)
             yield token.lastgroup, token[0]

@@ -375,6 +375,8 @@ ALLOWED = (
     "$states.input.items{name: $sum(price)}",
     "[1..5].($ * 2)",
     "$match($x, /ab[c]/i)",
+    "$x or /ab/",
+    "$states.input.and / 2 / $x",
     '"a" in $list and $states.input.and',
     "($f := function($a)<n:n> { $a + b }; $f(1))",
     "/* phone */ $states.input.`my name`",
