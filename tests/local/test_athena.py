@@ -268,6 +268,28 @@ def test_json_in_any_case(lake: Lake) -> None:
     assert lake.reason("SELECT total FROM bad").startswith("HIVE_BAD_DATA: Error parsing field value 'many'")
 
 
+def test_json_whose_structs_differ(lake: Lake) -> None:
+    lines = [
+        {"id": 1, "who": {"Name": "Ann", "tags": [{"k": 1, "more": True}, {"V": "x"}, None]}, "by": {"a": {"n": 1}}},
+        {"id": 2, "who": {"age": 40, "tags": []}, "by": {}},
+        {"id": 3, "who": None},
+        {"id": 4},
+    ]
+    lake.s3.put_object(Bucket="lake", Key="structs/a.json", Body="\n".join(map(json.dumps, lines)).encode())
+    lake.s3.put_object(Bucket="lake", Key="badstructs/a.json", Body=b'{"who": "text"}\n')
+    serde = {"InputFormat": "org.apache.hadoop.mapred.TextInputFormat", "OutputFormat": "x", "SerdeInfo": {
+        "SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe"}}  # fmt: skip
+    who = "struct<Name:string,age:int,tags:array<struct<k:bigint,v:string>>>"
+    columns = {"id": "int", "who": who, "by": "map<string,struct<n:double>>"}
+    lake.table("structs", columns, "s3://lake/structs/", storage=serde)
+    lake.table("badstructs", {"who": "struct<name:string>"}, "s3://lake/badstructs/", storage=serde)
+    assert lake.rows("SELECT who.name, who.age, who.tags, by['a'].n FROM structs WHERE id = 1") == [
+        ["Ann", None, "[{k=1, v=null}, {k=null, v=null}, null]", "1.0"]]  # fmt: skip
+    assert lake.rows("SELECT who.name, who.age, cardinality(who.tags), cardinality(by) FROM structs WHERE id > 1") == [
+        [None, "40", "0", "0"], [None] * 4, [None] * 4]  # fmt: skip
+    assert lake.reason("SELECT who FROM badstructs").startswith("HIVE_BAD_DATA: Error parsing field value '\"text\"'")
+
+
 def test_orc(lake: Lake) -> None:
     import pyarrow.orc as orc
 

@@ -204,8 +204,11 @@ def column_type(column: dict[str, Any], database: str, name: str) -> Type:
         raise QueryFailure("HIVE_INVALID_METADATA", text) from failure
 
 
-def described_column(name: str, of: Type) -> dict[str, str]:
-    return {"name": name, "type": str(of), "duckdb": of.duckdb}
+def described_column(name: str, of: Type) -> dict[str, Any]:
+    """A column for the worker; `args`: what is inside a nested type."""
+    names = of.names if of.name == "row" else ("",) * len(of.args)
+    inner = [described_column(inner, each) for inner, each in zip(names, of.args, strict=True)]
+    return {"name": name, "type": str(of), "duckdb": of.duckdb, "args": inner}
 
 
 def pruning(use: TableUse) -> str:

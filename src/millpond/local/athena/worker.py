@@ -140,7 +140,7 @@ def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
 FAMILIES = (
     ("text", r"VARCHAR|ENUM.*|UUID|JSON"), ("binary", r"BLOB"), ("integer", r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT"),
     ("double", r"DOUBLE|FLOAT"), ("decimal", r"DECIMAL.*"), ("boolean", r"BOOLEAN"), ("date", r"DATE"),
-    ("timestamp", r"TIMESTAMP.*"), ("array", r".*\[\]"), ("map", r"MAP\(.*"), ("row", r"STRUCT\(.*"),
+    ("timestamp", r"TIMESTAMP.*"), ("map", r"MAP\(.*"), ("row", r"STRUCT\(.*"), ("array", r".*\[\]"),
 )  # fmt: skip
 
 
@@ -288,10 +288,44 @@ def json_column(column: dict[str, Any], keys: list[str], number: int) -> str:
         return f"CAST(NULL AS {column['duckdb']})"
     if family(column["duckdb"]) in {"array", "map", "row"}:
         values = ["json_extract(json, " + lit('$."' + k + '"') + ")" for k in usable]
-        found = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
-        return f"CAST({found} AS {column['duckdb']})"
+        return json_value(f"coalesce({', '.join(values)})" if len(values) > 1 else values[0], column, number)
     texts = ["json_extract_string(json, " + lit('$."' + k + '"') + ")" for k in usable]
     return parsed(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0], column, True, number)
+
+
+def json_value(sql: str, column: dict[str, Any], number: int, depth: int = 0) -> str:
+    """A JSON value as a column's type: of a struct the members that are not there are NULL, others are left out, and
+    names match in lower case, too (JsonSerDe). What is of another kind fails."""
+    kind, one, each = family(column["duckdb"]), f"j{depth}", f"e{depth}"
+    if kind not in {"array", "map", "row"}:
+        return parsed(f"json_extract_string({sql}, '$')", column, True, number)
+    inner = column["args"]
+    if kind == "row":
+        values = (json_value(json_member(one, c["name"]), c, number, depth + 1) for c in inner)
+        members = (f"{quoted(c['name'])} := {value}" for c, value in zip(inner, values, strict=True))
+        made = f"struct_pack({', '.join(members)})"
+    elif kind == "array":
+        value = json_value(each, inner[0], number, depth + 1)
+        made = f"list_transform(CAST({one} AS JSON[]), lambda {each}: {value})"
+    else:
+        key, value = parsed(each, inner[0], True, number), json_value(each, inner[1], number, depth + 1)
+        found = f"CAST({one} AS MAP(VARCHAR, JSON))"
+        keys = f"list_transform(map_keys({found}), lambda {each}: {key})"
+        made = f"map({keys}, list_transform(map_values({found}), lambda {each}: {value}))"
+    words = lit(f"' for field {number}: not {column['type']}")
+    said = f"{lit('HIVE_BAD_DATA: Error parsing field value ' + chr(39))} || CAST({one} AS VARCHAR) || {words}"
+    refused = f"CAST(CAST(CAST({said} || chr(1) AS INTEGER) AS VARCHAR) AS {column['duckdb']})"
+    fits = f"json_type({one}) = '{'ARRAY' if kind == 'array' else 'OBJECT'}'"
+    there = f"{one} IS NULL OR json_type({one}) = 'NULL'"
+    made = f"CASE WHEN {there} THEN NULL WHEN {fits} THEN {made} ELSE {refused} END"
+    return f"list_transform([{sql}], lambda {one}: {made})[1]"  # a name for the value, which is long
+
+
+def json_member(sql: str, name: str) -> str:
+    """A member of an object by its name, or by that in lower case. A name with a quote in it has no path."""
+    usable = [n for n in dict.fromkeys((name, name.lower())) if '"' not in n]
+    found = [f"json_extract({sql}, {lit(chr(36) + '.' + quoted(n))})" for n in usable]
+    return f"coalesce({', '.join(found)})" if len(found) > 1 else (found or ["NULL::JSON"])[0]
 
 
 def make_view(con: Connection, table: dict[str, Any]) -> None:
