@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from endpoint_process import Process, until
 from glue_jobs import BOOKMARK, Workshop
 
 from millpond import runtime
@@ -25,58 +23,25 @@ from millpond.testing.postgres import free_port
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
-class Process:
-    """The endpoint as a process of its own, which may be killed and started again on the same state and port."""
+class Lasting(Process):
+    """The endpoint on the same state and port in each of its lives, for its jobs go on calling it."""
 
     def __init__(self, data: Path) -> None:
-        self.data = data
-        data.mkdir(mode=0o700, exist_ok=True)
-        self.port = free_port()
-        self.start()
+        super().__init__(data, port=free_port())
 
-    def start(self) -> None:
-        (self.data / "endpoint.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stderr=(self.data.parent / "log").open("ab"))
-        until(lambda: (self.data / "endpoint.json").exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, (self.data.parent / "log").read_text()
-        pair = json.loads((self.data / "credentials.json").read_text())
-        session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")
-        made: dict[str, Any] = {}
-
-        def client(name: str) -> Any:
-            if name not in made:
-                made[name] = session.client(name, endpoint_url=f"http://127.0.0.1:{self.port}")
-            return made[name]
-
-        self.shop = Workshop(client)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(120)
-
-
-def until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-    return value
+    @property
+    def shop(self) -> Workshop:
+        return Workshop(self.client)
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
+def process(tmp_path: Path) -> Iterator[Lasting]:
     runtime.install("5.1", print)
-    made = Process(tmp_path / "data")
+    made = Lasting(tmp_path / "data")
     made.shop.open()
     yield made
     if made.process.poll() is not None:
-        made.start()
+        made.up()
     for name in made.shop.aws("glue").list_jobs()["JobNames"]:
         for run in made.shop.aws("glue").get_job_runs(JobName=name)["JobRuns"]:
             made.shop.aws("glue").batch_stop_job_run(JobName=name, JobRunIds=[run["Id"]])
@@ -99,7 +64,7 @@ def living(folder: Path) -> bool:
     return False
 
 
-def pids(process: Process, run_id: str) -> dict[str, Any]:
+def pids(process: Lasting, run_id: str) -> dict[str, Any]:
     path = process.data / "glue" / "runs" / run_id / "process.json"
     found: dict[str, Any] = json.loads(until(lambda: path.exists() and path.read_text()))
     return found
@@ -123,7 +88,7 @@ print("ended")
 """
 
 
-def test_t5_a_killed_endpoint_finds_its_runs_again(process: Process) -> None:
+def test_t5_a_killed_endpoint_finds_its_runs_again(process: Lasting) -> None:
     shop = process.shop
     shop.put("in/a.json", '{"n": 0}\n')
     shop.job("waits", WAITS, DefaultArguments=BOOKMARK)
@@ -131,11 +96,11 @@ def test_t5_a_killed_endpoint_finds_its_runs_again(process: Process) -> None:
     shop.wait("waits", run_id, ("RUNNING",))
     until(lambda: "began" in shop.log(run_id))
     process.kill()
-    process.start()
+    process.up()
     shop = process.shop
     assert shop.look("waits", run_id)["JobRunState"] == "RUNNING"
     process.kill()
-    process.start()
+    process.up()
     shop = process.shop
     shop.put("go/now", "")
     assert shop.wait("waits", run_id)["JobRunState"] == "SUCCEEDED"
@@ -146,7 +111,7 @@ def test_t5_a_killed_endpoint_finds_its_runs_again(process: Process) -> None:
     assert [run["Id"] for run in shop.aws("glue").get_job_runs(JobName="waits")["JobRuns"]] == [run_id]
 
 
-def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Process, tmp_path: Path) -> None:
+def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Lasting, tmp_path: Path) -> None:
     shop = process.shop
     block = tmp_path / "block"
     block.touch()
@@ -157,26 +122,26 @@ def test_t5_a_run_that_ended_while_the_endpoint_was_dead(process: Process, tmp_p
     process.kill()
     block.unlink()
     until(lambda: (process.data / "glue" / "runs" / run_id / "outcome.json").exists())
-    process.start()
+    process.up()
     assert process.shop.wait("short", run_id)["JobRunState"] == "SUCCEEDED"
     assert process.shop.log(run_id).splitlines()[-1] == "off"
 
 
-def test_a_run_of_an_earlier_endpoint_can_be_stopped(process: Process) -> None:
+def test_a_run_of_an_earlier_endpoint_can_be_stopped(process: Lasting) -> None:
     shop = process.shop
     shop.job("forever", "import time\ntime.sleep(600)\n", head=False)
     run_id = shop.start("forever")
     shop.wait("forever", run_id, ("RUNNING",))
     victim = pids(process, run_id)
     process.kill()
-    process.start()
+    process.up()
     process.shop.aws("glue").batch_stop_job_run(JobName="forever", JobRunIds=[run_id])
     assert process.shop.wait("forever", run_id)["JobRunState"] == "STOPPED"
     for pid in (victim["pid"], victim["jvm"], victim["host"]):
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
 
 
-def test_a_run_whose_host_is_killed_is_failed(process: Process) -> None:
+def test_a_run_whose_host_is_killed_is_failed(process: Lasting) -> None:
     shop = process.shop
     shop.job("orphaned", "import time\ntime.sleep(600)\n", head=False)
     run_id = shop.start("orphaned")

@@ -14,7 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_glue_jobs_survive import Process, until
+from endpoint_process import until
+from test_glue_jobs_survive import Lasting
 
 from millpond import runtime
 
@@ -23,9 +24,9 @@ ROLE = "arn:aws:iam::000000000000:role/notebook"
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
+def process(tmp_path: Path) -> Iterator[Lasting]:
     runtime.install("5.1", print)
-    made = Process(tmp_path / ".millpond")
+    made = Lasting(tmp_path / ".millpond")
     yield made
     made.stop()
 
@@ -67,7 +68,7 @@ class Notebook:
         return found
 
 
-def test_a_notebook(process: Process, tmp_path: Path) -> None:
+def test_a_notebook(process: Lasting, tmp_path: Path) -> None:
     glue = process.shop.aws("glue")
     book = Notebook(glue, "analysis/1", Tags={"team": "data"}, DefaultArguments={"--conf": "spark.x=y"})
     refused("IllegalSessionStateException", glue.run_statement, SessionId=book.name, Code="1")  # no JVM is so quick
@@ -118,13 +119,13 @@ def test_a_notebook(process: Process, tmp_path: Path) -> None:
     survives(process, book, tmp_path / "block")
 
 
-def survives(process: Process, book: Notebook, block: Path) -> None:
+def survives(process: Lasting, book: Notebook, block: Path) -> None:
     """kill -9 of the endpoint, also during a statement: variables and the statement are still there."""
     block.touch()
     number = book.send(f"import os, time\nwhile os.path.exists({str(block)!r}): time.sleep(0.05)\n'slept'")
     until(lambda: book.look(number)["State"] == "RUNNING")
     process.kill()
-    process.start()
+    process.up()
     block.unlink()
     glue = book.glue = process.shop.aws("glue")
     assert book.over(number)["Output"]["Data"]["TextPlain"] == "'slept'\n"

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from endpoint_process import Process, until
 
 SOURCE = """
 import os, time
@@ -28,44 +26,12 @@ def handler(event, context):
 """
 
 
-def until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return value
-
-
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
-
-
-class Process:
-    """An endpoint as a process of its own."""
-
-    def __init__(self, data: Path) -> None:
-        (data / "endpoint.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "millpond.local", "--data", str(data), "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            until((data / "endpoint.json").exists)
-        except AssertionError:
-            self.kill()
-            raise
-        self.port = json.loads((data / "endpoint.json").read_text())["port"]
-        pair = json.loads((data / "credentials.json").read_text())
-        self.session = boto3.session.Session(pair["access_key"], pair["secret_key"], region_name="us-east-1")
-
-    def client(self, name: str) -> Any:
-        return self.session.client(name, endpoint_url=f"http://127.0.0.1:{self.port}")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture

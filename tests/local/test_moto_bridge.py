@@ -5,9 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
+
+sys.path.insert(0, str(Path(__file__).parent))
+from endpoint_process import Process
 
 from millpond.cli import state
 
@@ -94,37 +95,6 @@ def test_motos_own_routes_do_not_exist(endpoint: Any, aws: Callable[[str], Any])
     assert "QueueUrls" in aws("sqs").list_queues(QueueNamePrefix="survivor")
 
 
-class Process:
-    """The endpoint as a process of its own, on one state folder: killed and started again."""
-
-    def __init__(self, data: Path) -> None:
-        self.data, self.running = data, None
-        self.start()
-
-    def start(self) -> None:
-        (self.data / "endpoint.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "millpond.local", "--data", str(self.data), "--port", "0"]
-        self.running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not (self.data / "endpoint.json").exists():
-            assert self.running.poll() is None, "the endpoint did not start"
-            time.sleep(0.02)
-        self.at = state.recorded(self.data)
-
-    def kill(self) -> None:
-        self.running.kill()
-        self.running.wait()
-
-    def client(self, service: str) -> Any:
-        access_key, secret_key = state.keys(self.data)
-        return boto3.client(
-            service,
-            endpoint_url=self.at.url,
-            region_name="us-east-1",
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-        )
-
-
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path / ".millpond")
@@ -146,13 +116,13 @@ def test_what_was_configured_survives_kill_9(process: Process) -> None:
     with pytest.raises(ClientError):
         client("iam").create_role(RoleName="job", AssumeRolePolicyDocument=POLICY)
     process.kill()
-    process.start()
+    process.up()
     assert client("iam").list_role_policies(RoleName="job")["PolicyNames"] == ["p"]
     assert [url.rpartition("/")[2] for url in client("sqs").list_queues()["QueueUrls"]] == ["kept"]
     assert client("ssm").get_parameter(Name="/a")["Parameter"]["Value"] == "1"
     assert client("events").list_rules()["Rules"][0]["Name"] == "nightly"
     assert client("kms").describe_key(KeyId="alias/lake")["KeyMetadata"]["KeyId"] == key
-    assert state.ask(process.at, "GET", "/_millpond/health")["notRestored"] == []
+    assert state.ask(state.recorded(process.data), "GET", "/_millpond/health")["notRestored"] == []
 
 
 def test_what_cannot_be_restored_is_listed(process: Process) -> None:
@@ -161,9 +131,9 @@ def test_what_cannot_be_restored_is_listed(process: Process) -> None:
     with sqlite3.connect(process.data / "endpoint.db") as db:
         db.execute('UPDATE moto_calls SET body = CAST(\'{"QueueName": "no good!"}\' AS BLOB)')
     db.close()
-    process.start()
+    process.up()
     assert "QueueUrls" not in process.client("sqs").list_queues()
-    (failure,) = state.ask(process.at, "GET", "/_millpond/health")["notRestored"]
+    (failure,) = state.ask(state.recorded(process.data), "GET", "/_millpond/health")["notRestored"]
     assert failure["operation"] == "CreateQueue"
 
 

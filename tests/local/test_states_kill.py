@@ -6,73 +6,24 @@ import contextlib
 import json
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from millpond.local.guard import Guard
+sys.path.insert(0, str(Path(__file__).parent))
+from endpoint_process import ONCE, Process
 
 ROLE = "arn:aws:iam::000000000000:role/flow"
 ITEMS = 40
 
 
-class Process:
-    """The endpoint as a process on one state folder, killed and started again at will."""
-
-    def __init__(self, data: Path) -> None:
-        self.data, self.process, self.clients = data, None, {}
-        self.log = data.parent / "endpoint.log"
-        self.up()
-
-    def spawn(self, *program: str) -> None:
-        """Start it, or a `program` that is an endpoint with a twist; do not wait for it."""
-        self.clients = {}  # the port is another one
-        (self.data / "endpoint.json").unlink(missing_ok=True)
-        start = program or ("-m", "millpond.local")
-        with self.log.open("a") as log:
-            command = [sys.executable, *start, "--data", str(self.data), "--port", "0"]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def up(self, *program: str) -> None:
-        """Start it and wait until it answers."""
-        self.spawn(*program)
-        deadline = time.monotonic() + 120
-        while not (self.data / "endpoint.json").exists():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def client(self, service: str) -> Any:
-        if service not in self.clients:
-            self.clients[service] = self._client(service)
-        return self.clients[service]
-
-    def _client(self, service: str) -> Any:
-        port = json.loads((self.data / "endpoint.json").read_text())["port"]
-        access, secret = credentials(self.data)
-        session = boto3.session.Session(access, secret, region_name="us-east-1")
-        config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, read_timeout=180)
-        return session.client(service, endpoint_url=f"http://127.0.0.1:{port}", config=config)
-
-
-def credentials(data: Path) -> tuple[str, str]:
-    guard = Guard(data / "credentials.json", port=0)
-    return guard.access_key, guard.secret_key
-
-
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    made = Process(tmp_path / ".millpond")
+    made = Process(tmp_path / ".millpond", config=ONCE)
     yield made
     made.kill()
 
@@ -90,14 +41,6 @@ def create(process: Process, name: str, states: dict[str, Any]) -> str:
     return process.client("stepfunctions").create_state_machine(name=name, definition=definition, roleArn=ROLE)[
         "stateMachineArn"
     ]
-
-
-def until(said: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := said()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return value
 
 
 def check_history(sfn: Any, execution: str) -> list[dict[str, Any]]:
