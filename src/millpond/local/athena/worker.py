@@ -267,35 +267,17 @@ def parsed(sql: str, column: dict[str, Any], strict: bool, number: int) -> str:
 
 
 def json_lines(con: Connection, table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
-    """One object a line; names match in any case, the SerDe's `paths` tell the case of the file."""
+    """One object a line; names match in any case, the SerDe's `paths` tell the usual one of the files."""
     o = table["options"]
     source = f"read_json_objects({listing(files)}, format='newline_delimited', filename='file name', maximum_object_size=33554432, ignore_errors={'true' if o.get('ignore') else 'false'})"
-    cases: dict[str, list[str]] = {}
-    for path in o.get("paths") or ():
-        cases.setdefault(path.lower(), []).append(path)
-    if any(c["name"].lower() not in cases for c in table["columns"]):
-        seen = con.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {source} WHERE json_type(json) = 'OBJECT'")
-        for (key,) in seen.fetchall():
-            known = cases.setdefault(key.lower(), [])
-            if key not in known:
-                known.append(key)
-    return source, [json_column(c, cases.get(c["name"].lower(), []), i) for i, c in enumerate(table["columns"])]
-
-
-def json_column(column: dict[str, Any], keys: list[str], number: int) -> str:
-    usable = [k for k in keys if '"' not in k]
-    if not usable:
-        return f"CAST(NULL AS {column['duckdb']})"
-    if family(column["duckdb"]) in {"array", "map", "row"}:
-        values = ["json_extract(json, " + lit('$."' + k + '"') + ")" for k in usable]
-        return json_value(f"coalesce({', '.join(values)})" if len(values) > 1 else values[0], column, number)
-    texts = ["json_extract_string(json, " + lit('$."' + k + '"') + ")" for k in usable]
-    return parsed(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0], column, True, number)
+    cases = {path.lower(): path for path in o.get("paths") or ()}
+    names = [(cases.get(c["name"].lower(), c["name"]), c) for c in table["columns"]]
+    return source, [json_value(json_member("json", name), c, i) for i, (name, c) in enumerate(names)]
 
 
 def json_value(sql: str, column: dict[str, Any], number: int, depth: int = 0) -> str:
     """A JSON value as a column's type: of a struct the members that are not there are NULL, others are left out, and
-    names match in lower case, too (JsonSerDe). What is of another kind fails."""
+    names match in any case (JsonSerDe). What is of another kind fails."""
     kind, one, each = family(column["duckdb"]), f"j{depth}", f"e{depth}"
     if kind not in {"array", "map", "row"}:
         return parsed(f"json_extract_string({sql}, '$')", column, True, number)
@@ -322,10 +304,13 @@ def json_value(sql: str, column: dict[str, Any], number: int, depth: int = 0) ->
 
 
 def json_member(sql: str, name: str) -> str:
-    """A member of an object by its name, or by that in lower case. A name with a quote in it has no path."""
-    usable = [n for n in dict.fromkeys((name, name.lower())) if '"' not in n]
-    found = [f"json_extract({sql}, {lit(chr(36) + '.' + quoted(n))})" for n in usable]
-    return f"coalesce({', '.join(found)})" if len(found) > 1 else (found or ["NULL::JSON"])[0]
+    """A member of an object by its name; where it is not there, by one that differs in case (JsonSerDe's
+    case.insensitive). A name with a quote in it has no path."""
+    if '"' in name:
+        return "NULL::JSON"
+    alike = f"lambda k: lower(k) = {lit(name.lower())} AND NOT contains(k, '\"')"
+    other = f"'$.\"' || list_filter(json_keys({sql}), {alike})[1] || '\"'"
+    return f"coalesce(json_extract({sql}, {lit('$.' + quoted(name))}), json_extract({sql}, {other}))"
 
 
 def make_view(con: Connection, table: dict[str, Any]) -> None:
