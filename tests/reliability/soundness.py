@@ -116,7 +116,8 @@ class Process:
         began = time.monotonic()
         self.process = self.spawn()
         while not (self.data / "endpoint.json").exists():
-            late = time.monotonic() - began > 120
+            if late := time.monotonic() - began > 120:
+                self.process.kill()
             assert self.process.poll() is None and not late, self.log.read_text()[-3000:]
             time.sleep(0.01)
         return time.monotonic() - began
