@@ -107,7 +107,7 @@ def test_a_schedule_goes_on_until_it_ends(aws: Aws, endpoint: Endpoint, jump: Ca
     minutes = {"ScheduleExpression": "rate(1 minute)", "FlexibleTimeWindow": OFF}
     given = {"EndDate": end, "ActionAfterCompletion": "DELETE"}
     scheduler.create_schedule(Name="again", Target=target(heard.arn, '"again"'), **minutes, **given)
-    soon = dt.datetime.fromtimestamp(now + 60, dt.UTC).strftime("at(%Y-%m-%dT%H:%M:%S)")
+    soon = dt.datetime.fromtimestamp(time.time() + 60, dt.UTC).strftime("at(%Y-%m-%dT%H:%M:%S)")
     one_time = {"ScheduleExpression": soon, "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}}
     scheduler.create_schedule(Name="once", Target=target(heard.arn, '"once"'), **one_time)
     scheduler.create_schedule(
@@ -121,6 +121,7 @@ def test_a_schedule_goes_on_until_it_ends(aws: Aws, endpoint: Endpoint, jump: Ca
     assert heard.until(lambda one: one == "once") and heard.until(lambda one: one == "gone")
     until(lambda: [one["Name"] for one in scheduler.list_schedules(NamePrefix="gone")["Schedules"]] == [])
     assert scheduler.get_schedule(Name="once")["ScheduleExpression"] == soon  # it stays, and is over
+    scheduler.update_schedule(Name="once", Target=target(heard.arn, '"once"'), Description="changed", **one_time)
     assert [one for one in heard.events if one == "again"] == ["again"] * 3
     assert [one for one in heard.events if one == "once"] == ["once"]
 

@@ -57,7 +57,9 @@ def test_the_times_of_a_schedule(members: dict[str, Any], now: str, expected: li
 def test_what_passed_unwatched_is_not_made_up_for() -> None:
     rate = read_times({"ScheduleExpression": "rate(1 hour)"})
     assert rate.resumed(0.0, 10_000.0) == 7200.0 and rate.resumed(0.0, 3630.0) == 0.0
+    assert rate.resumed(9000.0, 5000.0) == 5000.0  # it was seen by a faster clock
     cron = read_times({"ScheduleExpression": "cron(0 * * * ? *)"})
+    assert cron.following(cron.resumed(90_000.0, 5000.0)) == 7200.0
     assert cron.following(cron.resumed(0.0, 10_000.0)) == 10_800.0
     assert cron.following(cron.resumed(0.0, 3630.0)) == 3600.0  # half a minute late
     once = read_times({"ScheduleExpression": "at(1970-01-01T00:10:00)"})

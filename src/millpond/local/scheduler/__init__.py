@@ -8,7 +8,8 @@ them. Pauses between attempts double, from a second to a minute.
 
 Limits: a flexible window is used at its beginning. Roles are kept, not assumed; KMS keys encrypt nothing. A time that
 passes while the endpoint is down is not made up for, but a one-time schedule's, as long as its MaximumEventAgeInSeconds
-allows. `at(...)` in the past is accepted and over. A group is gone at once (AWS shows it DELETING for a while).
+allows. `at(...)` in the past is accepted and over. With a time scale, StartDate and EndDate are held against its time.
+A group is gone at once (AWS shows it DELETING for a while).
 
 May import: errors, and millpond.local's service, store, schedules, constraints, events, states (names of APIs).
 """
@@ -27,7 +28,7 @@ from typing import Any
 
 from millpond.local.constraints import checked
 from millpond.local.scheduler.targets import Invocation, check, invalid, invoke, payload
-from millpond.local.scheduler.times import Once, Times, read_times
+from millpond.local.scheduler.times import PRECISION, Once, Times, read_times
 from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
 
 log = logging.getLogger(__name__)
@@ -139,17 +140,24 @@ class Scheduler:
         check(body["Target"], self.endpoint)
         return body, times
 
-    def _check_start(self, body: Mapping[str, Any], now: float) -> None:
-        if "StartDate" in body and body["StartDate"] < now - EARLIEST_START:
+    def _check_start(self, body: Mapping[str, Any]) -> None:
+        if "StartDate" in body and body["StartDate"] < self.endpoint.clock.now() - EARLIEST_START:
             raise invalid("The StartDate you specify cannot be earlier than 5 minutes ago.")
+
+    def _begun(self, times: Times, now: float) -> tuple[float, float | None]:
+        """`since` and `coming` of a schedule that is made now. The moment of a one-time schedule is one of the caller's
+        clock: a time scale makes the time until then shorter."""
+        ahead = now - self.endpoint.clock.now() if isinstance(times.expression, Once) else 0.0
+        since = times.first(now - ahead)
+        coming = _coming(times, since)
+        return since, None if coming is None else coming + ahead
 
     def create(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         group, name, token = params.get("GroupName") or DEFAULT, params["Name"], params.get("ClientToken") or ""
         body, times = self._body(params)
         now = self.endpoint.clockwork.now()
-        self._check_start(body, now)
-        since = times.first(now)
-        state, coming = params.get("State") or "ENABLED", _coming(times, since)
+        self._check_start(body)
+        state, (since, coming) = params.get("State") or "ENABLED", self._begun(times, now)
         row = (group, name, json.dumps(body), state, now, now, since, coming, token)
         with self.store.write() as db:
             self._group(group)
@@ -171,11 +179,17 @@ class Scheduler:
             before = json.loads(row["body"])
             same = all(before.get(one) == body.get(one) for one in (*_TIMES, "StartDate"))
             if not same:
-                self._check_start(body, now)
-            since = times.resumed(row["since"], now) if same else times.first(now)
+                self._check_start(body)
+                since, coming = self._begun(times, now)
+            elif isinstance(times.expression, Once):  # a time that passed while it was disabled is over
+                late = row["coming"] is not None and row["coming"] < now - PRECISION
+                since, coming = row["since"], None if late else row["coming"]
+            else:
+                since = times.resumed(row["since"], now)
+                coming = _coming(times, since)
             db.execute(
                 f"UPDATE scheduler_schedules SET body = ?, state = ?, modified = ?, since = ?, coming = ? WHERE {OF}",
-                (json.dumps(body), state, now, since, _coming(times, since), row["grp"], row["name"]),
+                (json.dumps(body), state, now, since, coming, row["grp"], row["name"]),
             )
         self.endpoint.clockwork.wake("schedules")
         return {"ScheduleArn": self._arn(row["grp"], row["name"])}

@@ -50,13 +50,17 @@ class Times:
                 return max(now, self.start - 1)
 
     def resumed(self, since: float, now: float) -> float:
-        """The `since` of a schedule that was not watched from `since` to `now`: what passed is not made up for."""
+        """The `since` of a schedule that was not watched from `since` to `now`: what passed is not made up for. A
+        `since` that is later (a time scale had gained on the clock, or it was set back) begins anew."""
         match self.expression:
+            case Once():
+                return since
             case Rate(seconds) if now > since + seconds + PRECISION:
                 return since + (now - since) // seconds * seconds
+            case Rate():
+                return min(since, now)
             case Cron():
-                return max(since, now - PRECISION)
-        return since
+                return max(min(since, now), now - PRECISION)
 
     def following(self, since: float) -> float | None:
         """The first time after `since`; None: there is none."""
