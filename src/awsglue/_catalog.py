@@ -18,7 +18,7 @@ from pyspark.sql import types as t
 from awsglue import _choices, _csv, _documents, _json, _records, _rows, _s3
 from awsglue._aws import client, folder
 from awsglue._documents import Source
-from awsglue._table import Partition, Table
+from awsglue._table import PROVIDER, Partition, Table
 
 MANY = 64  # partitions that are not named key=value: above this, Spark's catalog reads them, not a union
 CHUNK = 200
@@ -252,7 +252,7 @@ def located(spark: SparkSession, database: str, place: str) -> Iterator[None]:
 
 
 def _create(spark: SparkSession, table: Table, place: dict[str, str]) -> None:
-    fields = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in table.schema(partitions=True))
+    fields = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in _spelled(spark, table).fields)
     settings = {**table.options(), **_escaping(spark, table), **place}
     options = ", ".join(f"{text(name)} {text(value)}" for name, value in settings.items())
     keys = ", ".join(f"`{key}`" for key in table.keys)
@@ -270,6 +270,26 @@ def _create(spark: SparkSession, table: Table, place: dict[str, str]) -> None:
             for one in partitions[start : start + CHUNK]
         )
         plain(spark)(f"ALTER TABLE {name} ADD IF NOT EXISTS {clauses}")
+
+
+def _spelled(spark: SparkSession, table: Table) -> t.StructType:
+    """The columns. Those of JSON as the files spell them, for Spark's own reader knows a name in one spelling only; a
+    crawler's `paths` say it, else all records are looked at."""
+    schema = table.schema(partitions=True)
+    paths = table.serde.get("Parameters", {}).get("paths", "").lower().split(",")
+    sought = {one.name.lower() for one in schema.fields if one.name not in table.keys} - set(paths)
+    if table.format() != "json" or PROVIDER in table.parameters or not sought:
+        return schema
+    files = [one.uri for one in _s3.listing(spark, table.location)]
+    found: dict[str, list[str]] = {}
+    for name in _json.shape(_s3.source(spark, "", files).lines())[0].fieldNames() if files else ():
+        found.setdefault(name.lower(), []).append(name)
+    several = [" and ".join(names) for low, names in found.items() if low in sought and len(names) > 1]
+    if several:
+        words = f"{table} has {', '.join(several)}: spark.sql reads the first"
+        print(f"warning: the JSON of {words}; from_catalog reads all", file=sys.stderr)
+    spelled = {low: names[0] for low, names in found.items() if low in sought}
+    return t.StructType([t.StructField(spelled.get(one.name.lower(), one.name), one.dataType) for one in schema.fields])
 
 
 def _escaping(spark: SparkSession, table: Table) -> dict[str, str]:

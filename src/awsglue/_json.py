@@ -30,20 +30,26 @@ def load(source: Source, *, whole: bool) -> DataFrame:
     """Read JSON; `whole`: a file is one text."""
     texts = source.texts() if whole else source.lines()
     spark = texts.sparkSession
-    jvm: Any = spark._jvm
-    said, _, bad = jvm.millpond.spark.Json.shape(texts.select("value")._jdf).rpartition("\t")
-    schema = _filled(t.StructType.fromJson(json.loads(said)))
-    assert isinstance(schema, t.StructType)
+    schema, bad = shape(texts)
     if not schema.fields:
         frame = spark.createDataFrame([], t.StructType([]))
-    elif int(bad) or whole or _choices.has_choice(schema) or len(_spelled(schema)) < len(schema.fields):
+    elif bad or whole or _choices.has_choice(schema) or len(_spelled(schema)) < len(schema.fields):
         frame = _read(spark, texts, schema)
     else:
         return source.attach(source.reader().format("json").schema(schema).load(source.paths))
-    if int(bad):
+    if bad:
         print(f"warning: {bad} texts below {source.paths[0]} are no JSON records: error records", file=sys.stderr)
         frame._failed = lambda: _failures(texts)
     return frame
+
+
+def shape(texts: DataFrame) -> tuple[t.StructType, int]:
+    """The type that holds all records of texts, and how many of them are none."""
+    jvm: Any = texts.sparkSession._jvm
+    said, _, bad = jvm.millpond.spark.Json.shape(texts.select("value")._jdf).rpartition("\t")
+    schema = _filled(t.StructType.fromJson(json.loads(said)))
+    assert isinstance(schema, t.StructType)
+    return schema, int(bad)
 
 
 def _read(spark: SparkSession, texts: DataFrame, schema: t.StructType) -> DataFrame:

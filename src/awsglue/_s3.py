@@ -181,10 +181,10 @@ def read(
     parts = {prefix: [one.uri for one in files if one.uri in found] for prefix, files in below.items()}
     parts = {prefix: files for prefix, files in parts.items() if files}
     if len(parts) > 1 and any("=" in uri[len(prefix) :] for prefix, files in parts.items() for uri in files):
-        frames = [_load(_source(spark, prefix, files), kind, format_options) for prefix, files in parts.items()]
+        frames = [_load(source(spark, prefix, files), kind, format_options) for prefix, files in parts.items()]
         return functools.reduce(_records.union, frames)
     prefix = next(iter(parts)) if len(parts) == 1 else ""
-    return _load(_source(spark, prefix, [uri for files in parts.values() for uri in files]), kind, format_options)
+    return _load(source(spark, prefix, [uri for files in parts.values() for uri in files]), kind, format_options)
 
 
 def _seen(files: list[File], prefix: str, kind: str, options: Mapping[str, Any]) -> list[File]:
@@ -197,7 +197,7 @@ def _seen(files: list[File], prefix: str, kind: str, options: Mapping[str, Any])
     return [one for one in files if all("=" in part for part in one.uri[len(prefix) :].strip("/").split("/")[:-1])]
 
 
-def _source(spark: SparkSession, prefix: str, files: list[str]) -> Source:
+def source(spark: SparkSession, prefix: str, files: list[str]) -> Source:
     """Files as Spark reads them. With `prefix` the folders below it are columns."""
     direct = prefix and files != [prefix]
 
