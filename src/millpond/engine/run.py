@@ -184,6 +184,11 @@ class Engine:
         """How many executions are in memory."""
         return len(self._runs)
 
+    @property
+    def at_work(self) -> bool:
+        """Is there anything to do but what the inbox holds and timers?"""
+        return bool(self._ready or self._pumps or self._changed or self._outgoing or self._announcements)
+
     def _post(self, message: Callable[[], None]) -> None:
         self._inbox.append(message)
         self._wake()

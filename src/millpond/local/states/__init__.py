@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-GATHER_SECONDS = 0.008  # what an execution may wait for others to be started with it,
+GATHER_SECONDS = 0.015  # what an execution may wait for others to be started with it,
 THICK_SECONDS = 0.02  # where the last were started less than this before
 LONGEST_SLEEP = 1.0  # seconds: nobody wakes the loop when the wall clock is set, and a Wait until then is due
 
@@ -162,15 +162,17 @@ class States:
     def _run(self) -> None:
         """The loop thread. What the engine cannot survive (a full disk) is told again and again, never swallowed."""
         while not self._closing:
+            self._wakeup.clear()  # whoever sets it from here on has put something into the inbox before
             try:
-                self.engine.run_until_idle()
+                more = self.engine.run_round()
             except Exception:
                 log.exception("the engine stopped for a moment")
                 time.sleep(1)
                 continue
+            if more and (self._gathering is None or self.engine.at_work):
+                continue  # else what came meanwhile are starts: they are gathered, too, or each barrier makes the next
             due = self.engine.next_timer()
             self._wakeup.wait(None if due is None else min(due, LONGEST_SLEEP))
-            self._wakeup.clear()
 
     def _ended(self, execution: str, ended: Ended) -> None:
         self.mocks.ended(execution)
