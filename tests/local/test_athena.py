@@ -285,7 +285,8 @@ def test_json_whose_structs_differ(lake: Lake) -> None:
     lake.table("badstructs", {"who": "struct<name:string>"}, "s3://lake/badstructs/", storage=serde)
     assert lake.rows("SELECT who.name, who.age, who.tags, by['a'].n FROM structs WHERE id = 1") == [
         ["Ann", None, "[{k=1, v=null}, {k=null, v=x}, null]", "1.0"]]  # fmt: skip
-    assert lake.rows("SELECT who.name, who.age, cardinality(who.tags), cardinality(by) FROM structs WHERE id > 1") == [
+    counted = "SELECT who.name, who.age, cardinality(who.tags), cardinality(by) FROM structs WHERE id > 1"
+    assert lake.rows(f"{counted} ORDER BY id") == [
         [None, "40", "0", "0"], [None] * 4, [None] * 4]  # fmt: skip
     assert lake.reason("SELECT who FROM badstructs").startswith("HIVE_BAD_DATA: Error parsing field value '\"text\"'")
 

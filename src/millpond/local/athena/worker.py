@@ -33,6 +33,7 @@ import duckdb
 
 Connection = Any  # duckdb.DuckDBPyConnection
 BATCH = 4096
+MAP_LIMIT = 256  # files whose addresses are looked up in a map
 UNION_LIMIT = 40  # more partitions than this are joined by file name instead of UNION ALL
 
 
@@ -361,7 +362,12 @@ def select(
 
 
 def with_paths(con: Connection, table: dict[str, Any], body: str, width: int) -> str:
-    """ "$path": the file's path becomes its s3:// address."""
+    """ "$path": the file's path becomes its s3:// address. Not by a join as long as a map will do: DuckDB may read either
+    side of one first, and the rows would come in another order each time."""
+    if len(table["uris"]) <= MAP_LIMIT:
+        known = ", ".join(f"{lit(f)}: {lit(u)}" for f, u in table["uris"].items())
+        columns = ", ".join(f"b.c{i}" for i in range(width))
+        return f"SELECT {columns}, (MAP {{{known}}})[b.c{width}] AS c{width} FROM ({body}) AS b"
     lookup = f"paths_{table['view']}"
     con.execute(f"CREATE TABLE {lookup} (f VARCHAR, u VARCHAR)")
     con.executemany(f"INSERT INTO {lookup} VALUES (?, ?)", [[f, u] for f, u in table["uris"].items()])
