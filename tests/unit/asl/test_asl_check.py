@@ -98,13 +98,6 @@ SAID_BY_AWS = {
         machine(A={"Type": "Wait", "Seconds": "$.seconds", "End": True}),
         ["SCHEMA_VALIDATION_FAILED: Expected value of type Integer at /States/A/Seconds"],
     ),
-    "a condition without delimiters": (
-        machine(
-            A={"Type": "Choice", "QueryLanguage": "JSONata", "Choices": [{"Condition": "$x > 1", "Next": "B"}]},
-            B={"Type": "Succeed"},
-        ),
-        ["SCHEMA_VALIDATION_FAILED: Expected value of type Boolean at /States/A/Choices[0]/Condition"],
-    ),
     "cdk-github-runners 434": (
         machine(A={"Type": "Choice"}),
         ["SCHEMA_VALIDATION_FAILED: These fields are required: [Choices] at /States/A"],
@@ -212,6 +205,14 @@ WRONG = {
         machine(A={"Type": "Fail", "Error": "E", "ErrorPath": "$.e"}),
         "SCHEMA_VALIDATION_FAILED",
         "/States/A",
+    ),
+    "a condition without delimiters": (
+        machine(
+            A={"Type": "Choice", "QueryLanguage": "JSONata", "Choices": [{"Condition": "$x > 1", "Next": "B"}]},
+            B={"Type": "Succeed"},
+        ),
+        "SCHEMA_VALIDATION_FAILED",
+        "/States/A/Choices[0]/Condition",
     ),
     "not an arn": (machine(A=TASK | {"Resource": "glue"}), "SCHEMA_VALIDATION_FAILED", "/States/A/Resource"),
     "catch all not last": (
