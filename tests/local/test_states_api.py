@@ -99,6 +99,15 @@ def test_stop_tells_why(sfn: Any) -> None:
     assert sfn.stop_execution(executionArn=arn)["stopDate"] == stopped
 
 
+def test_a_history_begins_with_its_start_however_soon_it_is_asked_for(sfn: Any) -> None:
+    """Starts are gathered for a moment (`States._wake`), while nobody asks."""
+    machine = create(sfn)
+    for _ in range(20):
+        execution = sfn.start_execution(stateMachineArn=machine)["executionArn"]
+        events = sfn.get_execution_history(executionArn=execution)["events"]
+        assert [event["type"] for event in events][:1] == ["ExecutionStarted"]
+
+
 def test_history_pages_both_ways(sfn: Any) -> None:
     chain = {f"S{i}": {"Type": "Pass", "Next": f"S{i + 1}"} for i in range(20)} | {"S20": {"Type": "Succeed"}}
     arn = sfn.start_execution(stateMachineArn=create(sfn, {"StartAt": "S0", "States": chain}))["executionArn"]

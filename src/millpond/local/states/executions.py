@@ -12,6 +12,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from millpond.local.states.records import Records
 
 SYNC_SECONDS = 300.0
+FIRST_EVENT_SECONDS = 5.0
 _LAST_SEEN = "coalesce(stopped, redriven, started)"
 """What executions are listed by: when they stopped; those that run, when they were started or redriven last."""
 _HALVES = ("= 'RUNNING'", "!= 'RUNNING'")
@@ -434,6 +436,8 @@ class Executions:
     def history(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         arn = params["executionArn"]
         row = self.row(arn)
+        if row["status"] == "RUNNING":
+            self._await_first_event(row["n"])
         self.store.flush()
         limit = paging.size(params.get("maxResults"))
         reverse = bool(params.get("reverseOrder"))
@@ -445,6 +449,15 @@ class Executions:
         if len(found) > limit:
             answer["nextToken"] = paging.token(kind, found[limit - 1].id)
         return answer
+
+    def _await_first_event(self, number: int) -> None:
+        """A moment for an execution that was started just now: starts are gathered, and a history without
+        ExecutionStarted is none."""
+        self.looked()
+        deadline = time.monotonic() + FIRST_EVENT_SECONDS
+        while not self.records.events(number, after=0, limit=1, reverse=False) and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self.store.flush()
 
 
 def _input(text: str) -> Any:
