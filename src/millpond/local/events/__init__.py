@@ -3,7 +3,7 @@
 Rules, event buses and archives are moto's, which delivers to hardly anything. So around its operations on targets the
 targets that are reached (delivery.py: functions, state machines, topics, queues, log groups, event buses, streams,
 Glue workflows) are kept in a table of ours and shown again with moto's own. What PutEvents has accepted is held against
-the patterns of their rules (patterns.py).
+the patterns of their rules (local/patterns.py).
 
 Services say what happened with `Endpoint.announce`: state changes of Glue jobs and crawlers, changes of the catalog,
 states of executions. It costs nothing while no rule has a target. Like AWS's ("Delivery type: Best effort") such an
@@ -16,7 +16,7 @@ this endpoint), and a time that passes while the endpoint is down is not made up
 Limits: targets of other kinds are refused, but for API destinations: those are moto's, and get no event that a service
 or a schedule sends. A Glue workflow as the target of a schedule is refused.
 
-May import: errors, and millpond.local's service, store, protocol.
+May import: errors, and millpond.local's clockwork, patterns, protocol, schedules, service, store.
 """
 
 from __future__ import annotations
