@@ -220,12 +220,11 @@ class Scheduler:
             self._group(group)
         sql = (
             "SELECT * FROM scheduler_schedules WHERE ? IN ('', grp) AND ? IN ('', state) AND (grp, name) > (?, ?)"
-            " AND substr(name, 1, ?) = ? ORDER BY grp, name"
+            " AND substr(name, 1, ?) = ? ORDER BY grp, name LIMIT ?"
         )
         prefix, state = params.get("NamePrefix") or "", params.get("State") or ""
-        last = _after(params.get("NextToken"), 2)
-        rows = self.store.read(sql, (group, state, *last, len(prefix), prefix))
-        size = params.get("MaxResults") or PAGE
+        last, size = _after(params.get("NextToken"), 2), params.get("MaxResults") or PAGE
+        rows = self.store.read(sql, (group, state, *last, len(prefix), prefix, size + 1))
         found = [{**self._summary(row), "Target": {"Arn": json.loads(row["body"])["Target"]["Arn"]}} for row in rows]
         more = {"NextToken": _token(rows[size - 1]["grp"], rows[size - 1]["name"])} if len(rows) > size else {}
         return {"Schedules": found[:size], **more}
@@ -273,8 +272,8 @@ class Scheduler:
 
     def list_groups(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         prefix, size = params.get("NamePrefix") or "", params.get("MaxResults") or PAGE
-        sql = "SELECT * FROM scheduler_groups WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name"
-        rows = self.store.read(sql, (*_after(params.get("NextToken"), 1), len(prefix), prefix))
+        sql = "SELECT * FROM scheduler_groups WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?"
+        rows = self.store.read(sql, (*_after(params.get("NextToken"), 1), len(prefix), prefix, size + 1))
         more = {"NextToken": _token(rows[size - 1]["name"])} if len(rows) > size else {}
         return {"ScheduleGroups": [self._shown(row) for row in rows[:size]], **more}
 
