@@ -410,7 +410,9 @@ def test_eventbridge_starts_a_workflow(glue: Any, aws: Aws, endpoint: Endpoint, 
     send(1)  # does not match
     ids = [send(4), send(5), send(6)]
     until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 1)
-    jump(1)  # the third one comes when its window has ended
+    waiting = "SELECT count(*) FROM glue_trigger_events WHERE trigger = 'h'"
+    until(lambda: endpoint.store.read(waiting)[0][0] == 1)  # the third one: its window begins when it is delivered
+    jump(1)  # its window has ended
     until(lambda: len(glue.get_workflow_runs(Name="heard")["Runs"]) == 2)
     second, first = glue.get_workflow_runs(Name="heard")["Runs"]
     assert first["WorkflowRunProperties"] == {"a": "b", "aws:eventIds": f"[{ids[0]}, {ids[1]}]"}

@@ -107,7 +107,7 @@ def test_a_schedule_goes_on_until_it_ends(aws: Aws, endpoint: Endpoint, jump: Ca
     minutes = {"ScheduleExpression": "rate(1 minute)", "FlexibleTimeWindow": OFF}
     given = {"EndDate": end, "ActionAfterCompletion": "DELETE"}
     scheduler.create_schedule(Name="again", Target=target(heard.arn, '"again"'), **minutes, **given)
-    soon = dt.datetime.fromtimestamp(time.time() + 60, dt.UTC).strftime("at(%Y-%m-%dT%H:%M:%S)")
+    soon = dt.datetime.fromtimestamp(now + 60, dt.UTC).strftime("at(%Y-%m-%dT%H:%M:%S)")
     one_time = {"ScheduleExpression": soon, "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}}
     scheduler.create_schedule(Name="once", Target=target(heard.arn, '"once"'), **one_time)
     scheduler.create_schedule(
