@@ -483,8 +483,13 @@ def _asks_time(text: str) -> bool:
 
 
 def _told(text: str) -> str:
-    """What the library has to be told first: the limit of $match, which it forgets, and the time of our clock."""
-    return (_MATCH if "$match" in text else "") + (_TIME if _asks_time(text) else "")
+    """What the library has to be told first: the limit of $match, which it forgets, the time of our clock, and that a
+    timestamp without a zone is UTC's, as on AWS, not the laptop's."""
+    return (
+        (_MATCH if "$match" in text else "")
+        + (_TIME if _asks_time(text) else "")
+        + (_zone(text) if "$toMillis" in text else "")
+    )
 
 
 _MATCH = """
@@ -498,6 +503,18 @@ _MATCH = """
 _TIME = f"""
     $millis := function()<:n> {{ ${_AT} }};
     $now := function($picture, $timezone)<s?s?:s> {{ $fromMillis(${_AT}, $picture, $timezone) }};
+"""
+
+
+def _zone(text: str) -> str:
+    # As an argument of $map it is given the item's index too, which is not a picture.
+    is_value = re.search(r"\$toMillis\b(?!\s*\()", text)
+    return rf"""
+    $__toMillis := $toMillis;
+    $toMillis := function($t, $p)<x-x?:n> {{
+        {'$type($p) = "string"' if is_value else "$exists($p)"} ? $__toMillis($t, $p)
+        : $__toMillis($type($t) = "string" and $contains($t, /^[^T]*T[^Z+-]*$/) ? $t & "Z" : $t)
+    }};
 """
 
 

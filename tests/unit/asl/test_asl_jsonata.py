@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,19 @@ def test_as_the_reference_implementation(line: str) -> None:
         assert (fails, str(error)[-len(expected) :]) == ("!", expected)
     else:
         assert (fails, value) == (">", json.loads(expected))
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_laptop_is() -> None:
+    times = ["1970-01-01T00:00:01", "1970-01-01T00:00:02.5Z", "1970-01-01T01:00:03+01:00", "1970-01-01"]
+    expressions = [*(f'$toMillis("{one}")' for one in times), f"$map({json.dumps(times)}, $toMillis)"]
+    code = f"""if True:
+        import json
+        from millpond.asl import jsonata, paths
+        scope = paths.Values()
+        print(json.dumps([jsonata.expression("{{%" + one + "%}}", "x")(scope) for one in {expressions!r}]))"""
+    env = {**os.environ, "TZ": "Pacific/Auckland"}
+    answer = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True).stdout
+    assert json.loads(answer) == [1000, 2500, 3000, 0, [1000, 2500, 3000, 0]]
 
 
 @pytest.mark.parametrize("expression", ["{% ( %}", "{% %}", "{% 1 + %}"])

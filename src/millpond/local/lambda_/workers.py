@@ -142,6 +142,7 @@ class Worker:
         self._sink: LogSink | None = None
         self._inbox: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
         self._current: Invocation | None = None
+        self._fate, self._over = threading.Lock(), False  # the process may end before its first invocation is known
         self._init_error: bytes | None = None
         self._out_of_memory = False
         self._begun = time.monotonic()
@@ -189,12 +190,15 @@ class Worker:
         first, self._fresh = self._fresh, False
         if first:
             sink.lines([f"INIT_START Runtime Version: python:{sys.version_info[0]}.{sys.version_info[1]}.millpond"])
-        self._current = invocation
+        with self._fate:
+            self._current, over = invocation, self._over
         if first and not self._ready.wait(INIT_SECONDS + sandbox.timeout):
             self._time_out(invocation)
         sink.lines([f"START RequestId: {invocation.id} Version: {sandbox.version}"])  # before what the handler prints
         invocation.started = time.monotonic()
         self._inbox.put(invocation)
+        if over:
+            self._lose(invocation)
         self._watch(invocation)
         self._drain()
         self._report(invocation, sink, first=first)
@@ -362,15 +366,21 @@ class Worker:
         with contextlib.suppress(OSError):
             os.close(self._life)
         self._ready.set()
-        current = self._current
-        if current is None or current.done.is_set():
+        with self._fate:
+            self._over, current = True, self._current
+        if current is not None:
+            self._lose(current)
+
+    def _lose(self, invocation: Invocation) -> None:
+        """The process is gone: so is the invocation, if it has not answered."""
+        if invocation.done.is_set():
             return
         if self._init_error is not None:
-            current.init = True
-            current.finish(self._init_error, error=True)
+            invocation.init = True
+            invocation.finish(self._init_error, error=True)
             return
         why = exit_reason(self.process.wait())
-        current.fail("Runtime.ExitError", f"RequestId: {current.id} Error: {why}")
+        invocation.fail("Runtime.ExitError", f"RequestId: {invocation.id} Error: {why}")
 
     # The worker's output
 
