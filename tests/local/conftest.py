@@ -103,6 +103,12 @@ def jump(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[float
     return forward
 
 
+@pytest.fixture
+def no_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Glue runtime is installed: a Spark job that is never run shall not have a spare driver started for it."""
+    monkeypatch.setenv("MILLPOND_RUNTIMES", str(tmp_path / "no-runtimes"))
+
+
 @pytest.fixture(scope="module")
 def state_folder(endpoint: Endpoint) -> Path:
     return endpoint.data

@@ -349,6 +349,7 @@ def test_athena_and_state_machine(aws: Aws) -> None:
     gone(aws, found["StackId"])
 
 
+@pytest.mark.usefixtures("no_runtime")
 def test_glue_jobs_crawlers_and_connections(aws: Aws) -> None:
     template = {
         "Resources": {

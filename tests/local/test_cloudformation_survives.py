@@ -24,7 +24,10 @@ TRUST = {
 
 
 def template(size: int, timeout: int) -> str:
-    """A bucket, a database, and a chain: a role, a queue, `size` jobs. What dies in the chain dies in a known place."""
+    """A bucket, a database, and a chain: a role, a queue, `size` jobs. What dies in the chain dies in a known place.
+
+    Python shell jobs: each of the many lives would start a spare Spark driver for others.
+    """
     resources: dict[str, Any] = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
         "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": "Role"},
@@ -40,7 +43,7 @@ def template(size: int, timeout: int) -> str:
             "DependsOn": f"Job{number - 1}" if number else "Queue",
             "Properties": {
                 "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-                "Command": {"Name": "glueetl", "ScriptLocation": {"Fn::Sub": "s3://${Bucket}/a.py"}},
+                "Command": {"Name": "pythonshell", "ScriptLocation": {"Fn::Sub": "s3://${Bucket}/a.py"}},
                 "Timeout": timeout,
             },
         }

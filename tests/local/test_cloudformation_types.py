@@ -59,7 +59,7 @@ BASIS: dict[str, Any] = {
     },
     "J": {
         "Type": "AWS::Glue::Job",
-        "Properties": {"Role": ref("Role"), "Command": {"Name": "glueetl", "ScriptLocation": "s3://a/b.py"}},
+        "Properties": {"Role": ref("Role"), "Command": {"Name": "pythonshell", "ScriptLocation": "s3://a/b.py"}},
     },
     "SM": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {"RoleArn": att("Role"), "Definition": MACHINE}},
     "F": {
