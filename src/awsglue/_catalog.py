@@ -22,6 +22,7 @@ from awsglue._table import PROVIDER, Partition, Table
 
 MANY = 64  # partitions that are not named key=value: above this, Spark's catalog reads them, not a union
 CHUNK = 200
+ANY_CASE = "millpond.spark.AnyCaseJson"
 
 
 def read(spark: SparkSession, table: Table, predicate: str, options: Mapping[str, Any], context: str) -> DataFrame:
@@ -252,13 +253,14 @@ def located(spark: SparkSession, database: str, place: str) -> Iterator[None]:
 
 
 def _create(spark: SparkSession, table: Table, place: dict[str, str]) -> None:
-    fields = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in _spelled(spark, table).fields)
+    columns = table.schema(partitions=True).fields
+    fields = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in columns)
     settings = {**table.options(), **_escaping(spark, table), **place}
     options = ", ".join(f"{text(name)} {text(value)}" for name, value in settings.items())
     keys = ", ".join(f"`{key}`" for key in table.keys)
     name = f"`{table.database}`.`{table.name}`"
     plain(spark)(
-        f"CREATE TABLE IF NOT EXISTS {name} ({fields}) USING {table.format()}"
+        f"CREATE TABLE IF NOT EXISTS {name} ({fields}) USING {_format(table)}"
         + (f" OPTIONS ({options})" if options else "")
         + (f" PARTITIONED BY ({keys})" if keys else "")
     )
@@ -272,24 +274,11 @@ def _create(spark: SparkSession, table: Table, place: dict[str, str]) -> None:
         plain(spark)(f"ALTER TABLE {name} ADD IF NOT EXISTS {clauses}")
 
 
-def _spelled(spark: SparkSession, table: Table) -> t.StructType:
-    """The columns. Those of JSON as the files spell them, for Spark's own reader knows a name in one spelling only; a
-    crawler's `paths` say it, else all records are looked at."""
-    schema = table.schema(partitions=True)
-    paths = table.serde.get("Parameters", {}).get("paths", "").lower().split(",")
-    sought = {one.name.lower() for one in schema.fields if one.name not in table.keys} - set(paths)
-    if table.format() != "json" or PROVIDER in table.parameters or not sought:
-        return schema
-    files = [one.uri for one in _s3.listing(spark, table.location)]
-    found: dict[str, list[str]] = {}
-    for name in _json.shape(_s3.source(spark, "", files).lines())[0].fieldNames() if files else ():
-        found.setdefault(name.lower(), []).append(name)
-    several = [" and ".join(names) for low, names in found.items() if low in sought and len(names) > 1]
-    if several:
-        words = f"{table} has {', '.join(several)}: spark.sql reads the first"
-        print(f"warning: the JSON of {words}; from_catalog reads all", file=sys.stderr)
-    spelled = {low: names[0] for low, names in found.items() if low in sought}
-    return t.StructType([t.StructField(spelled.get(one.name.lower(), one.name), one.dataType) for one in schema.fields])
+def _format(table: Table) -> str:
+    """Spark's reader. JSON that is not a table of Spark's own is read as its SerDe does, which takes a field's name in
+    any case; Spark's reader knows one spelling."""
+    of_serde = table.format() == "json" and PROVIDER not in table.parameters
+    return ANY_CASE if of_serde else table.format()
 
 
 def _escaping(spark: SparkSession, table: Table) -> dict[str, str]:

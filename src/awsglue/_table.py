@@ -91,12 +91,10 @@ class Table:
         return found
 
     def schema(self, *, partitions: bool) -> StructType:
-        """Spark's schema. JSON columns have the spelling of the files, which the catalog keeps in `paths`."""
+        """Spark's schema."""
         if (of_spark := self._schema_of_spark()) is not None:
             return StructType([field for field in of_spark if partitions or field.name.lower() not in self.keys])
         columns = [*self.storage.get("Columns", [])]
-        names = {path.lower(): path for path in self.serde.get("Parameters", {}).get("paths", "").split(",") if path}
-        columns = [{**column, "Name": names.get(column["Name"], column["Name"])} for column in columns]
         if partitions:
             columns += self.entry.get("PartitionKeys", [])
         return StructType([StructField(column["Name"], spark_type(column["Type"])) for column in columns])
