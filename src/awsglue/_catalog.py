@@ -60,13 +60,22 @@ def _load(
     escape = table.escape() if table.format() == "csv" else ""
     if escape and _s3.holds(spark, paths, escape + table.options()["quote"]):
         return _escaped(spark, table, source, escape, partitions=partitions)
-    return _lower(_reader(spark, table, partitions=partitions).options(**(options or {})).load(paths))
+    frame = _reader(spark, table, partitions=partitions).options(**(options or {})).load(paths)
+    _tell_long_rows(frame, table)
+    return _lower(frame)
+
+
+def _tell_long_rows(frame: DataFrame, table: Table, escape: str = "") -> None:
+    if table.format() == "csv" and PROVIDER not in table.parameters:
+        said, columns = table.options(), len(table.schema(partitions=False).fields)
+        _csv.tell_long_rows(frame, columns, said["sep"], said["quote"], escape=escape, multiline=bool(escape))
 
 
 def _escaped(spark: SparkSession, table: Table, source: Source, escape: str, *, partitions: bool) -> DataFrame:
     """CSV files in which quotes are escaped, which Spark's reader does not read together with doubled ones."""
     said = table.options()
     given = {"separator": said["sep"], "quoteChar": said["quote"], "escaper": escape, "skipFirst": said["header"]}
+    _tell_long_rows(source.texts(), table, escape)
     with _partitions_as_text(spark):
         frame = _csv.read(source, given)
     names = [one.name for one in table.schema(partitions=False).fields]

@@ -5,8 +5,10 @@ doubled inside quotes, unless there is an `escaper`, which Spark's reader does n
 are read by the parser here, as those with a header and `skipFirst` are. `quoteChar` -1 means that nothing is a quote,
 read or written.
 
-Limits: a row longer than the first one loses what is beyond, a shorter one has nulls (as Spark reads them). An empty
-field is null. `optimizePerformance` and `strictCheckForQuoting` change nothing here.
+A row longer than the first one loses what is beyond, of which the job's error log tells; a shorter one has nulls (as
+Spark reads them).
+
+Limits: an empty field is null. `optimizePerformance` and `strictCheckForQuoting` change nothing here.
 """
 
 from __future__ import annotations
@@ -14,14 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
 from awsglue._documents import Source, documents
+from awsglue._run import warn
 
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+CHECKED = 1 << 28  # bytes that are looked at for rows that are too long
 NEVER = "\x01"  # a separator that a line which is one value does not have
 
 
@@ -61,7 +66,10 @@ def read(source: Source, given: Mapping[str, Any]) -> DataFrame:
     header, skip = on(given, "withHeader"), on(given, "skipFirst")
     if escape or (header and skip):
         separator, quote = str(given.get("separator", ",")), quote_of(given)
-        return documents(source.texts(), lambda text: _records(text, separator, quote, escape, header, skip))
+        texts = source.texts()
+        if header:
+            tell_long_rows(texts, 0, separator, quote, escape=escape, multiline=True)
+        return documents(texts, lambda text: _records(text, separator, quote, escape, header, skip))
     quote = quote_of(given)
     options = {
         "sep": str(given.get("separator", ",")),
@@ -70,6 +78,8 @@ def read(source: Source, given: Mapping[str, Any]) -> DataFrame:
         "escape": quote,
     }
     frame = source.reader().format("csv").options(header=str(header).lower(), **options).load(source.paths)
+    columns = 0 if header else sum(name.startswith("_c") for name in frame.columns)
+    tell_long_rows(frame, columns, options["sep"], quote, multiline=options["multiLine"] == "true")
     if header:
         return frame
     names = [f"col{name[2:]}" if name.startswith("_c") else name for name in frame.columns]
@@ -78,6 +88,27 @@ def read(source: Source, given: Mapping[str, Any]) -> DataFrame:
     own = t.StructType([t.StructField(name, t.StringType()) for name in names if name not in frame.columns])
     # with a schema of our own the first line of each file is a header that nobody asks
     return source.reader().format("csv").schema(own).options(header="true", **options).load(source.paths)
+
+
+def tell_long_rows(
+    frame: DataFrame, columns: int, separator: str, quote: str, *, escape: str = "", multiline: bool = False
+) -> None:
+    """Warn of the files of a frame in which rows have more values than there are columns (0: than their first row has),
+    for nothing else tells of what is lost. CHECKED bytes are looked at, and only for signs that are single bytes."""
+    signs = [sign.encode() for sign in (separator, quote, escape)]
+    uris = [unquote(uri) for uri in frame.inputFiles()]
+    if not uris or not signs[0] or max(map(len, signs)) > 1:
+        return
+    numbers = [sign[0] if sign else 0 for sign in signs]
+    spark = frame.sparkSession
+    jvm: Any = spark._jvm
+    said = jvm.millpond.spark.Driver.longRows(
+        "\n".join(uris), columns, *numbers, multiline, CHECKED, spark._jsc.hadoopConfiguration()
+    )
+    for line in said.splitlines():
+        uri, _, count = line.rpartition("\t")
+        named = f"there are {columns} columns" if columns else "its header"
+        warn(f"rows of {uri} have more values than {named}: what is beyond is left out ({count} rows)")
 
 
 def _records(

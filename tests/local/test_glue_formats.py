@@ -38,8 +38,11 @@ for name, case in cases.items():
     said = {}
     try:
         options = {"paths": [f"s3://reads/{name}/{path}" for path in read.get("paths", [""])]}
-        frame = glue.create_dynamic_frame.from_options("s3", options | read.get("connection_options", {}),
-            read["format"], read.get("format_options", {}))
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            frame = glue.create_dynamic_frame.from_options("s3", options | read.get("connection_options", {}),
+                read["format"], read.get("format_options", {}))
+        said["warned"] = errors.getvalue().splitlines()
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             frame.show(50)
@@ -100,6 +103,8 @@ def test_a_read(told: dict[str, Any], name: str) -> None:
         assert sorted(map(key, map(values, found["rows"]))) == sorted(map(key, map(values, expected["rows"])))
     for what in {"schema", "count", "printed"} & expected.keys():
         assert found[what] == expected[what]
+    lost = [line for line in found["warned"] if line.startswith("warning: rows of")]
+    assert lost == expected.get("warned", [])
 
 
 # ---- writing

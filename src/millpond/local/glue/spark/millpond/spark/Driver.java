@@ -166,4 +166,34 @@ public final class Driver {
         }
         return "";
     }
+
+    /**
+     * The CSV files (URIs, a line each) with rows that have more values than there are columns, what is beyond not being
+     * empty: their URI, a tab and how many such rows, a line each. Without `columns` (0) the first row of a file counts.
+     * The signs are single bytes, 0 for none; at most `most` bytes are looked at, unpacked.
+     */
+    public static String longRows(
+            String uris, int columns, int separator, int quote, int escape, boolean lines, long most, Configuration conf)
+            throws IOException {
+        CompressionCodecFactory codecs = new CompressionCodecFactory(conf);
+        List<String> found = new ArrayList<>();
+        byte[] bytes = new byte[1 << 16];
+        long left = most;
+        for (String uri : uris.split("\n")) {
+            Path path = new Path(uri);
+            CompressionCodec codec = codecs.getCodec(path);
+            LongRows rows = new LongRows(columns, separator, quote, escape, lines);
+            try (InputStream raw = path.getFileSystem(conf).open(path);
+                    InputStream data = codec == null ? raw : codec.createInputStream(raw)) {
+                for (int read = data.read(bytes); read >= 0 && left > 0; read = data.read(bytes)) {
+                    rows.look(bytes, read);
+                    left -= read;
+                }
+            }
+            if (rows.over() > 0) {
+                found.add(uri + "\t" + rows.over());
+            }
+        }
+        return String.join("\n", found);
+    }
 }
