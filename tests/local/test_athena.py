@@ -237,6 +237,32 @@ def test_csv_by_its_serde(lake: Lake) -> None:
     assert lake.rows("SELECT * FROM opened ORDER BY 1") == [["1", "a;b"], ["2", 'c "d"']]
 
 
+def test_open_csv_reads_types_as_documented(lake: Lake) -> None:
+    """ "Open CSV SerDe for processing CSV": empty text is no number; dates are days, timestamps milliseconds."""
+    body = b'id,text,day,at\n1,"","18276","1579059880000"\n2,,-1,0\n3\n'
+    lake.s3.put_object(Bucket="lake", Key="opentypes/a.csv", Body=body)
+    lake.s3.put_object(Bucket="lake", Key="openempty/a.csv", Body=b"n,day\n,2020-01-15\n")
+    serde = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'"
+    columns = "(id int, text string, day date, at timestamp)"
+    lake.done(f"CREATE EXTERNAL TABLE open_types {columns} {serde} LOCATION 's3://lake/opentypes/' "
+              "TBLPROPERTIES ('skip.header.line.count'='1')")  # fmt: skip
+    assert lake.rows("SELECT id, text, text IS NULL, day, at FROM open_types ORDER BY id") == [
+        ["1", "", "false", "2020-01-15", "2020-01-15 03:44:40.000"],
+        ["2", "", "false", "1969-12-31", "1970-01-01 00:00:00.000"],
+        ["3", None, "true", None, None],
+    ]
+    for name, more in {"strict": "", "lenient": ", 'use.null.for.invalid.data'='TRUE'"}.items():
+        lake.done(f"CREATE EXTERNAL TABLE open_{name} (n int, day date) {serde} LOCATION 's3://lake/openempty/' "
+                  f"TBLPROPERTIES ('skip.header.line.count'='1'{more})")  # fmt: skip
+    assert lake.reason("SELECT n FROM open_strict").startswith(
+        "HIVE_BAD_DATA: Error parsing field value '' for field 0"
+    )
+    assert lake.reason("SELECT day FROM open_strict").startswith(
+        "HIVE_BAD_DATA: Error parsing field value '2020-01-15'"
+    )
+    assert lake.rows("SELECT n, day FROM open_lenient") == [[None, None]]
+
+
 def test_csv_with_escapes(lake: Lake) -> None:
     def stored(key: str, body: bytes, name: str, serde: str, **parameters: str) -> None:
         lake.s3.put_object(Bucket="lake", Key=key, Body=body)
@@ -289,6 +315,7 @@ def test_json_whose_structs_differ(lake: Lake) -> None:
     assert lake.rows(f"{counted} ORDER BY id") == [
         [None, "40", "0", "0"], [None] * 4, [None] * 4]  # fmt: skip
     assert lake.reason("SELECT who FROM badstructs").startswith("HIVE_BAD_DATA: Error parsing field value '\"text\"'")
+    assert lake.rows("SELECT count(*) FROM badstructs") == [["1"]]
 
 
 def test_orc(lake: Lake) -> None:

@@ -103,11 +103,12 @@ class Catalog:
 
     # --- files ------------------------------------------------------------------------------------------------------
 
-    def plan(self, *, paths: bool) -> tuple[list[dict[str, Any]], int]:
-        """The plan's tables, after partition pruning, and the bytes that will be scanned."""
+    def plan(self, *, paths: set[str]) -> tuple[list[dict[str, Any]], int]:
+        """The plan's tables, after partition pruning, and the bytes that will be scanned. Of the views in `paths`, also
+        the addresses of the files."""
         plans, scanned = [], 0
         for table, use in self.tables.values():
-            one, weight = self.plan_table(table, use, paths=paths)
+            one, weight = self.plan_table(table, use, paths=use.view in paths)
             plans.append(one)
             scanned += weight
         return plans, scanned
@@ -264,21 +265,26 @@ def reading(holder: dict[str, Any], shown: str) -> tuple[str, dict[str, Any]]:
         raise QueryFailure("NOT_SUPPORTED", f"The Iceberg table {shown} is not supported by the local engine")
     library = info.get("SerializationLibrary") or ""
     given = info.get("Parameters") or {}
+    # "Using NULL for invalid data" of the SerDes' pages
+    strict = parameters.get("use.null.for.invalid.data", "").lower() != "true"
     form = next((name for pattern, name in FORMATS if re.search(pattern, library)), None)
     match form:
         case "parquet" | "orc":
             return form, {}
         case "json":
             paths = [p for p in (given.get("paths") or "").split(",") if p]
-            return "json", {"paths": paths, "ignore": given.get("ignore.malformed.json", "").lower() == "true"}
+            ignored = given.get("ignore.malformed.json", "").lower() == "true"
+            return "json", {"serde": "json", "strict": strict, "paths": paths, "ignore": ignored}
         case "csv":
             delimiter = given.get("field.delim") or given.get("serialization.format") or "\x01"
             null = given.get("serialization.null.format", "\\N")
-            return "csv", {"delimiter": "\x01" if delimiter == "1" else delimiter, "null": null, "quote": "",
+            return "csv", {"serde": "lazy", "strict": False, "quote": "", "null": null,
+                           "delimiter": "\x01" if delimiter == "1" else delimiter,
                            "escape": given.get("escape.delim", "")[:1], "skip": skipped(parameters, given)}  # fmt: skip
         case "opencsv":
             quote, escape = given.get("quoteChar") or '"', given.get("escapeChar") or "\\"
-            return "csv", {"delimiter": given.get("separatorChar") or ",", "quote": quote, "strict": True,
+            return "csv", {"serde": "opencsv", "strict": strict, "quote": quote,
+                           "delimiter": given.get("separatorChar") or ",",
                            "escape": escape, "skip": skipped(parameters, given)}  # fmt: skip
     raise QueryFailure("HIVE_UNSUPPORTED_FORMAT", f"Unable to create input format {library or '(no SerDe)'} of {shown}")
 

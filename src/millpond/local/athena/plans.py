@@ -50,6 +50,12 @@ def shape(of: Type) -> dict[str, Any]:
     return {"name": name, "args": [shape(a) for a in of.args], "fields": list(of.names) if of.fields else []}
 
 
+def with_path(compiler: Queries, text: str) -> set[str]:
+    """The views whose "$path", the last column, is read by the generated SQL: addresses of files cost time."""
+    read = set(re.findall(r"\br\d+\.c\d+\b", text))
+    return {use.view for alias, (use, _) in compiler.uses.items() if f"{alias}.c{len(use.columns) - 1}" in read}
+
+
 def plan(endpoint: Endpoint, sql: str, database: str, submitted: float, *, files: bool = True) -> Planned:
     """Compile a query. Raises QueryFailure, MalformedQuery. With `files=False` only names and types are settled."""
     if "\x00" in sql:
@@ -60,10 +66,7 @@ def plan(endpoint: Endpoint, sql: str, database: str, submitted: float, *, files
     compiler = Queries(sql, now, catalog.resolve, database)
     try:
         text, columns = final(compiler.query(parse(sql), None))
-        paths = re.search(r"\$path", sql, re.IGNORECASE) is not None or any(
-            "$path" in v for v in compiler.names.values()
-        )
-        tables, scanned = catalog.plan(paths=paths) if files else ([], 0)
+        tables, scanned = catalog.plan(paths=with_path(compiler, text)) if files else ([], 0)
     except RecursionError as error:
         raise QueryFailure("STACK_OVERFLOW", "The statement is too large (stack overflow during analysis)") from error
     if len(text) > GENERATED:

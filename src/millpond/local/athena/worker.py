@@ -145,14 +145,18 @@ FAMILIES = (
 )  # fmt: skip
 
 
+NESTED = {"array": "an array", "map": "a map", "row": "a struct"}
+NO_NULL = "\x02\x01NULL"  # a text that no field has: what is empty is not NULL
+
+
 def family(duckdb_type: str) -> str:
     # The last rows first: `STRUCT(...)[]` is an array.
     return next((name for name, shape in reversed(FAMILIES) if re.fullmatch(shape, duckdb_type)), duckdb_type)
 
 
-def bad_data(message: str, duckdb_type: str) -> str:
-    """An expression that fails when it is read, and only then."""
-    return f"CAST(CAST(CAST({lit('HIVE_BAD_DATA: ' + message)} || chr(1) AS INTEGER) AS VARCHAR) AS {duckdb_type})"
+def bad_data(said: str, duckdb_type: str) -> str:
+    """An expression that fails with a text (SQL) when it is read, and only then."""
+    return f"CAST(CAST(CAST('HIVE_BAD_DATA: ' || {said} || chr(1) AS INTEGER) AS VARCHAR) AS {duckdb_type})"
 
 
 def reader(con: Connection, table: dict[str, Any], files: list[str], number: int) -> tuple[str, list[str]]:
@@ -180,8 +184,8 @@ def by_name(columns: list[dict[str, Any]], present: dict[str, tuple[str, str]], 
         name, of = found
         have, want = family(of), family(column["duckdb"])
         if have != want and not {have, want} <= {"integer", "decimal"} and (have, want) != ("binary", "text"):
-            out.append(bad_data(f"Field {column['name']}'s type {of} in a {kind} file is incompatible with type "
-                                f"{column['type']} defined in table schema", column["duckdb"]))  # fmt: skip
+            said = f"Field {column['name']}'s type {of} in a {kind} file is incompatible with type {column['type']} defined in table schema"
+            out.append(bad_data(lit(said), column["duckdb"]))
             continue
         out.append(converted(quoted(name), of, column["duckdb"]))
     return out
@@ -218,21 +222,21 @@ def orc(con: Connection, table: dict[str, Any], files: list[str], number: int) -
 
 
 def delimited(table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
-    """Text by position. LazySimpleSerDe makes NULL of what it cannot read; OpenCSVSerde fails."""
+    """Text by position. To LazySimpleSerDe an empty text is one, to OpenCSVSerde too, even quoted; what a row does not
+    have is NULL."""
     o = table["options"]
     escape = o.get("escape") or ""
-    if o.get("strict") and not any(holds(file, escape.encode()) for file in files):
+    if o["serde"] == "opencsv" and not any(holds(file, escape.encode()) for file in files):
         escape = o["quote"]  # OpenCSV reads a doubled quote, too; DuckDB knows one way at a time
     columns = ", ".join(f"'x{i}': 'VARCHAR'" for i in range(max(1, len(table["columns"]))))
-    null = f"nullstr={lit(o['null'])}, " if o.get("null") else ""
     source = (
         f"read_csv({listing(files)}, auto_detect=false, header=false, skip={int(o.get('skip') or 0)}, "
-        f"delim={lit(o['delimiter'])}, quote={lit(o.get('quote') or '')}, escape={lit(escape)}, {null}"
+        f"delim={lit(o['delimiter'])}, quote={lit(o.get('quote') or '')}, escape={lit(escape)}, "
+        f"nullstr={lit(o.get('null') or NO_NULL)}, "
         f"null_padding=true, strict_mode=false, max_line_size=33554432, filename='file name', hive_partitioning=false, "
         f"columns={{{columns}}})"
     )
-    strict = bool(o.get("strict"))
-    return source, [parsed(f"x{i}", c, strict, i) for i, c in enumerate(table["columns"])]
+    return source, [parsed(f"x{i}", c, o, i) for i, c in enumerate(table["columns"])]
 
 
 def holds(file: str, wanted: bytes) -> bool:
@@ -242,76 +246,99 @@ def holds(file: str, wanted: bytes) -> bool:
         return any(wanted in block for block in iter(lambda: stream.read(1 << 20), b""))
 
 
-def parsed(sql: str, column: dict[str, Any], strict: bool, number: int) -> str:
-    """A text field as the column's type."""
-    to, name = column["duckdb"], column["type"].split("(")[0]
-    if to == "VARCHAR":
+SHAPES = {
+    "boolean": r"(?i)true|false", "date": r"\d{4,}-\d{1,2}-\d{1,2}", "integer": r"[+-]?\d+",
+    "double": r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|Infinity)\s*",
+}  # fmt: skip
+# "Open CSV SerDe for processing CSV": a DATE is a number of days, a TIMESTAMP one of milliseconds since 1970
+SINCE_1970 = {
+    "date": (r"-?\d{1,6}", "DATE '1970-01-01' + CAST({} AS INTEGER)"),
+    "timestamp": (r"-?\d{1,15}", "epoch_ms(CAST({} AS BIGINT))"),
+}
+
+
+def parsed(sql: str, column: dict[str, Any], options: dict[str, Any], number: int) -> str:
+    """A text field as the column's type. What cannot be read is NULL to LazySimpleSerDe and with
+    `use.null.for.invalid.data`; otherwise it fails."""
+    to, kind = column["duckdb"], family(column["duckdb"])
+    if kind == "text":
         return sql
-    if family(to) in {"array", "map", "row"}:
-        return bad_data(f"Field {number} of type {column['type']} in text is not supported by the local engine", to)
-    if name == "varbinary":
+    if kind in NESTED:
+        return bad_data(
+            lit(f"Field {number} of type {column['type']} in text is not supported by the local engine"), to
+        )
+    if kind == "binary":
         return f"from_base64({sql})"
-    shapes = {"boolean": r"(?i)true|false", "date": r"\d{4,}-\d{1,2}-\d{1,2}"}
-    if family(to) == "integer":
-        shapes[name] = r"[+-]?\d+"
-    if family(to) in {"double", "decimal"}:
-        shapes[name] = r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|Infinity)\s*"
-    source = f"CASE WHEN regexp_full_match({sql}, {lit(shapes[name])}) THEN {sql} END" if name in shapes else sql
-    value = f"TRY_CAST({source} AS {to})"
-    if to == "TIMESTAMP":
-        value = f"date_trunc('millisecond', {value} + INTERVAL 500 MICROSECONDS)"
-    if not strict:
+    value = typed(sql, kind, to, options)
+    if not options["strict"]:
         return value
-    said = f"'HIVE_BAD_DATA: Error parsing field value ''' || {sql} || ''' for field {number}: not {column['type']}'"
-    refused = f"CAST(CAST(CAST({said} || chr(1) AS INTEGER) AS VARCHAR) AS {to})"
-    return f"(CASE WHEN {sql} IS NULL THEN NULL WHEN ({value}) IS NULL THEN {refused} ELSE {value} END)"
+    said = f"'Error parsing field value ''' || {sql} || ''' for field {number}: not {column['type']}'"
+    return f"coalesce({value}, CASE WHEN {sql} IS NOT NULL THEN {bad_data(said, to)} END)"
+
+
+def typed(sql: str, kind: str, to: str, options: dict[str, Any]) -> str:
+    """A text in a type, NULL where it is no value of it."""
+    if options["serde"] == "opencsv" and kind in SINCE_1970:
+        digits, number = SINCE_1970[kind]
+        return f"CASE WHEN regexp_full_match({sql}, {lit(digits)}) THEN {number.format(sql)} END"
+    shape = SHAPES.get("double" if kind == "decimal" else kind)
+    value = f"TRY_CAST({f'CASE WHEN regexp_full_match({sql}, {lit(shape)}) THEN {sql} END' if shape else sql} AS {to})"
+    return f"date_trunc('millisecond', {value} + INTERVAL 500 MICROSECONDS)" if kind == "timestamp" else value
 
 
 def json_lines(con: Connection, table: dict[str, Any], files: list[str]) -> tuple[str, list[str]]:
     """One object a line; names match in any case, the SerDe's `paths` tell the usual one of the files."""
     o = table["options"]
-    source = f"read_json_objects({listing(files)}, format='newline_delimited', filename='file name', maximum_object_size=33554432, ignore_errors={'true' if o.get('ignore') else 'false'})"
     cases = {path.lower(): path for path in o.get("paths") or ()}
-    names = [(cases.get(c["name"].lower(), c["name"]), c) for c in table["columns"]]
-    return source, [json_value(json_member("json", name), c, i) for i, (name, c) in enumerate(names)]
+    members = [json_member("json", cases.get(c["name"].lower(), c["name"]), c) for c in table["columns"]]
+    named = "".join(f", {member} AS x{i}" for i, member in enumerate(members))
+    source = f"(SELECT \"file name\"{named} FROM read_json_objects({listing(files)}, format='newline_delimited', filename='file name', maximum_object_size=33554432, ignore_errors={'true' if o.get('ignore') else 'false'}))"
+    return source, [json_value(f"x{i}", c, o, i) for i, c in enumerate(table["columns"])]
 
 
-def json_value(sql: str, column: dict[str, Any], number: int, depth: int = 0) -> str:
-    """A JSON value as a column's type: of a struct the members that are not there are NULL, others are left out, and
-    names match in any case (JsonSerDe). What is of another kind fails."""
-    kind, one, each = family(column["duckdb"]), f"j{depth}", f"e{depth}"
-    if kind not in {"array", "map", "row"}:
-        return parsed(f"json_extract_string({sql}, '$')", column, True, number)
-    inner = column["args"]
+def json_value(sql: str, column: dict[str, Any], options: dict[str, Any], number: int, depth: int = 0) -> str:
+    """What `json_member` found as a column's type: of a struct the members that are not there are NULL, others are left
+    out, and names match in any case (JsonSerDe). What is of another kind fails. `sql` is short, for it is repeated."""
+    kind, inner = family(column["duckdb"]), column["args"]
+    if kind not in NESTED:
+        return parsed(sql, column, options, number)
+    one = f"e{depth}"
+
+    def each(values: str, of: dict[str, Any]) -> str:
+        found = values if nested(of) else f"list_transform({values}, lambda {one}: json_extract_string({one}, '$'))"
+        return f"list_transform({found}, lambda {one}: {json_value(one, of, options, number, depth + 1)})"
+
     if kind == "row":
-        values = (json_value(json_member(one, c["name"]), c, number, depth + 1) for c in inner)
-        members = (f"{quoted(c['name'])} := {value}" for c, value in zip(inner, values, strict=True))
-        made = f"struct_pack({', '.join(members)})"
+        found = ", ".join(f"x{i} := {json_member(sql, c['name'], c)}" for i, c in enumerate(inner))
+        values = (json_value(f"{one}.x{i}", c, options, number, depth + 1) for i, c in enumerate(inner))
+        members = ", ".join(f"{quoted(c['name'])} := {value}" for c, value in zip(inner, values, strict=True))
+        made = f"list_transform([struct_pack({found})], lambda {one}: struct_pack({members}))[1]"
     elif kind == "array":
-        value = json_value(each, inner[0], number, depth + 1)
-        made = f"list_transform(CAST({one} AS JSON[]), lambda {each}: {value})"
+        made = each(f"CAST({sql} AS JSON[])", inner[0])
     else:
-        key, value = parsed(each, inner[0], True, number), json_value(each, inner[1], number, depth + 1)
-        found = f"CAST({one} AS MAP(VARCHAR, JSON))"
-        keys = f"list_transform(map_keys({found}), lambda {each}: {key})"
-        made = f"map({keys}, list_transform(map_values({found}), lambda {each}: {value}))"
-    words = lit(f"' for field {number}: not {column['type']}")
-    said = f"{lit('HIVE_BAD_DATA: Error parsing field value ' + chr(39))} || CAST({one} AS VARCHAR) || {words}"
-    refused = f"CAST(CAST(CAST({said} || chr(1) AS INTEGER) AS VARCHAR) AS {column['duckdb']})"
-    fits = f"json_type({one}) = '{'ARRAY' if kind == 'array' else 'OBJECT'}'"
-    there = f"{one} IS NULL OR json_type({one}) = 'NULL'"
-    made = f"CASE WHEN {there} THEN NULL WHEN {fits} THEN {made} ELSE {refused} END"
-    return f"list_transform([{sql}], lambda {one}: {made})[1]"  # a name for the value, which is long
+        known = f"CAST({sql} AS MAP(VARCHAR, JSON))"
+        keys = f"list_transform(map_keys({known}), lambda {one}: {parsed(one, inner[0], options, number)})"
+        made = f"map({keys}, {each(f'map_values({known})', inner[1])})"
+    said = f"'Error parsing field value ''' || CAST({sql} AS VARCHAR) || ''' for field {number}: not {NESTED[kind]}'"
+    # the type of the whole once a column, not once a level
+    refused = bad_data(said, "INTEGER")
+    other = f" WHEN json_type({sql}) <> 'NULL' AND {refused} IS NULL THEN NULL" if options["strict"] else ""
+    return f"CASE WHEN json_type({sql}) = '{'ARRAY' if kind == 'array' else 'OBJECT'}' THEN {made}{other} END"
 
 
-def json_member(sql: str, name: str) -> str:
-    """A member of an object by its name; where it is not there, by one that differs in case (JsonSerDe's
-    case.insensitive). A name with a quote in it has no path."""
+def nested(column: dict[str, Any]) -> bool:
+    return family(column["duckdb"]) in NESTED
+
+
+def json_member(sql: str, name: str, column: dict[str, Any]) -> str:
+    """A member of an object by its name: JSON for a nested type, else text. Where it is not there, by one that differs
+    in case (JsonSerDe's case.insensitive). A name with a quote in it has no path."""
+    extract = "json_extract" if nested(column) else "json_extract_string"
     if '"' in name:
-        return "NULL::JSON"
+        return f"CAST(NULL AS {'JSON' if nested(column) else 'VARCHAR'})"
     alike = f"lambda k: lower(k) = {lit(name.lower())} AND NOT contains(k, '\"')"
     other = f"'$.\"' || list_filter(json_keys({sql}), {alike})[1] || '\"'"
-    return f"coalesce(json_extract({sql}, {lit('$.' + quoted(name))}), json_extract({sql}, {other}))"
+    return f"coalesce({extract}({sql}, {lit('$.' + quoted(name))}), {extract}({sql}, {other}))"
 
 
 def make_view(con: Connection, table: dict[str, Any]) -> None:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.local.athena import formats, results, worker
+from millpond.local.athena import formats, grammar, results, worker
 from millpond.local.athena import statements as s
-from millpond.local.athena.catalog import compatible, hidden, pruning, s3_location
+from millpond.local.athena.catalog import compatible, described_column, hidden, pruning, s3_location
 from millpond.local.athena.failures import MalformedQuery, QueryFailure, from_duckdb
 from millpond.local.athena.parameters import bound
-from millpond.local.athena.queries import TableUse
+from millpond.local.athena.plans import with_path
+from millpond.local.athena.queries import Queries, TableUse, final
+from millpond.local.athena.scopes import Column
 from millpond.local.athena.types import BIGINT, DOUBLE, Type, common, decimal, parse
 from millpond.local.service import AwsError
 
@@ -212,6 +214,30 @@ def test_locations_files_and_partition_types() -> None:
             s3_location(bad)
     assert [hidden(k) for k in ("a/b", "_SUCCESS", "a/.x", "a/", "_x/a")] == [False, True, True, True, True]
     assert compatible("bigint", "int") and not compatible("int", "bigint") and not compatible("string", "bigint")
+
+
+def test_the_sql_of_nested_json_is_as_long_as_its_schema() -> None:
+    def length(depth: int) -> int:
+        text = "int"
+        for _ in range(depth):
+            text = f"struct<{','.join(f'f{i}:string' for i in range(9))},inner:array<{text}>>"
+        table = {"columns": [described_column("c", parse(text))], "options": {"serde": "json", "strict": True}}
+        return sum(map(len, worker.json_lines(None, table, [])[1]))
+
+    one, more = length(2) - length(1), length(9) - length(8)
+    assert more < one * 1.2  # names of depth and the type's own text grow a little
+
+
+def test_addresses_of_files_are_asked_for_where_they_are_read() -> None:
+    def asked(sql: str) -> list[str]:
+        columns = (Column("id", parse("int")), Column("$path", parse("string"), hidden=True))
+        tables = {name: TableUse(f"t_{name}", columns, ("db", name)) for name in ("a", "b")}
+        compiler = Queries(sql, "now", lambda parts, _: tables[parts[-1]], "db")
+        return sorted(with_path(compiler, final(compiler.query(grammar.parse(sql), None))[0]))
+
+    assert asked("SELECT * FROM a JOIN b ON a.id = b.id") == []
+    assert asked("SELECT a.id FROM a, b WHERE b.\"$path\" LIKE '%x'") == ["t_b"]
+    assert asked("WITH w AS (SELECT \"$PATH\" p, id FROM a) SELECT w.id FROM w WHERE p = 'x'") == ["t_a"]
 
 
 def test_pruning_needs_every_use_to_be_restricted() -> None:
