@@ -120,8 +120,8 @@ and Scala jobs, GlueVersion `auto`, SPARK_CONNECT sessions, Protobuf under a com
 Triggers and crawlers: a schedule of more than one run in five minutes, which AWS does not support, is followed.
 
 EventBridge: rules reach Lambda functions, state machines, SNS topics, SQS queues, log groups, Glue workflows, Kinesis
-and Firehose streams and one event bus more; API destinations are moto's, other targets are refused. Of a RetryPolicy
-nothing is read: three attempts. A time of a schedule that passes while the endpoint is down is not made up for.
+and Firehose streams and one event bus more; API destinations are moto's, other targets are refused. PutEvents takes
+sources `aws.*` from anyone. A time of a schedule that passes while the endpoint is down is not made up for.
 Services that send events of themselves: Glue (jobs, crawlers, operations on databases, tables and partitions) and Step
 Functions (states of standard executions but for children of Map Runs).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import sys
@@ -11,15 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from glue_jobs import Workshop
 
+from millpond.local import events as events_room
 from millpond.local.glue import job_runs
 from millpond.local.server import Server
-from millpond.local.service import Endpoint
+from millpond.local.service import AwsError, Endpoint
 
 Aws = Callable[[str], Any]
 ROLE = "arn:aws:iam::000000000000:role/events"
@@ -38,14 +42,18 @@ class Heard:
         self.sqs, self.arn = aws("sqs"), ARN.format("sqs", name)
         self.url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         self.events: list[Any] = []
+        self.said: dict[str, str] = {}  # the attributes of the last message
 
     def until(self, wanted: Callable[[Any], bool], number: int = 1) -> list[Any]:
         """The events that are wanted, as soon as there are `number`."""
         deadline = time.monotonic() + 120
         while len(found := [one for one in self.events if wanted(one)]) < number:
             assert time.monotonic() < deadline, self.events
-            came = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
+            asked = {"MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+            came = self.sqs.receive_message(QueueUrl=self.url, **asked).get("Messages", [])
             for message in came:
+                attributes = message.get("MessageAttributes", {})
+                self.said = {name: one["StringValue"] for name, one in attributes.items()}
                 self.events.append(json.loads(message["Body"]))
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
             if not came:
@@ -178,6 +186,8 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
         "InputPathsMap": {"n": "$.detail.n"},
         "InputTemplate": '{"states": <n>, "rule": "<aws.events.rule-name>"}',
     }
+    lost = {"Arn": ARN.format("lambda", "function:none"), "DeadLetterConfig": {"Arn": dead.arn}}
+    rule(aws, "lost", {"source": ["shop"], "detail": {"n": [7]}}, lost)
     rule(
         aws, "all", {"source": ["shop"], "detail": {"n": [{"numeric": [">", 0]}]}},
         {"Arn": ARN.format("lambda", "function:keep"), "InputPath": "$.detail"},
@@ -185,11 +195,10 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
         {"Arn": topic, "Input": '"said"'},
         {"Arn": ARN.format("logs", "log-group:/aws/events/reached")},
         {"Arn": ARN.format("events", "event-bus/second"), "RoleArn": ROLE},
-        {"Arn": ARN.format("lambda", "function:none"), "DeadLetterConfig": {"Arn": dead.arn}},
     )  # fmt: skip
     rule(aws, "onward", {"source": ["shop"]}, {"Arn": heard.arn, "InputPath": "$.source"}, bus="second")
     listed = events.list_targets_by_rule(Rule="all")["Targets"]
-    assert {one["Id"] for one in listed} == set("012345") and listed[1]["InputTransformer"] == template
+    assert {one["Id"] for one in listed} == set("01234") and listed[1]["InputTransformer"] == template
     assert events.list_rule_names_by_target(TargetArn=topic)["RuleNames"] == ["all"]
     entries = [{"Source": "shop", "DetailType": "sold", "Detail": json.dumps({"n": n})} for n in (0, 7)]
     sent = events.put_events(Entries=entries)
@@ -198,22 +207,112 @@ def test_every_target_is_reached(aws: Aws, endpoint: Endpoint) -> None:
     assert heard.until(lambda one: one == {"states": 7, "rule": "all"})
     assert heard.until(lambda one: isinstance(one, dict) and one.get("Message") == '"said"')
     assert heard.until(lambda one: one == "shop", 1)
-    (lost,) = dead.until(lambda one: True)
-    assert (lost["id"], lost["detail"]) == (sent["Entries"][1]["EventId"], {"n": 7})
+    (buried,) = dead.until(lambda one: True)  # at once: there is no such function
+    assert (buried["id"], buried["detail"]) == (sent["Entries"][1]["EventId"], {"n": 7})
+    assert (dead.said["ERROR_CODE"], dead.said["RETRY_ATTEMPTS"]) == ("NO_RESOURCE", "0")
+    assert (dead.said["RULE_ARN"], dead.said["TARGET_ARN"]) == (ARN.format("events", "rule/lost"), lost["Arn"])
     deadline = time.monotonic() + 120
     while endpoint.store.one("SELECT 1 FROM events_deliveries"):  # the row goes after the message has come
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (line,) = aws("logs").filter_log_events(logGroupName="/aws/events/reached")["events"]
-    assert json.loads(line["message"]) == lost
+    assert json.loads(line["message"]) == buried
     with pytest.raises(ClientError, match="has targets"):
         events.delete_rule(Name="all")
-    events.remove_targets(Rule="all", Ids=list("012345"))
+    events.remove_targets(Rule="all", Ids=list("01234"))
     events.delete_rule(Name="all")
     with pytest.raises(ClientError, match="InvalidEventPattern"):
         events.put_rule(Name="odd", EventPattern='{"source": [{"prefix": 5}]}')
     with pytest.raises(ClientError, match="ScheduleExpression"):
         events.put_rule(Name="odd", ScheduleExpression="rate(1 hours)")
+
+
+def test_what_is_not_taken_is_tried_again(
+    aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, jump: Callable[[float], None]
+) -> None:
+    heard, dead, tried = Heard(aws, "retried"), Heard(aws, "exhausted"), []
+    send = events_room.deliver
+
+    def fail(endpoint: Endpoint, target: Any, event: Any, *more: Any) -> None:
+        tried.append((target["Id"], event["detail"]["n"]))
+        if target["Id"] in "01" or len(tried) < 4:
+            raise AwsError("ServiceUnavailable", "Come again.", status=503)
+        send(endpoint, target, event, *more)
+
+    def until_waiting(rows: list[tuple[int, float]]) -> None:
+        """Wait until the deliveries have been tried so often, and are due again so many seconds after the start."""
+        sql, deadline = "SELECT attempts, due FROM events_deliveries ORDER BY number", time.monotonic() + 120
+        while (found := [(row["attempts"], row["due"] - begun) for row in endpoint.store.read(sql)]) != rows:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+    monkeypatch.setattr(events_room, "deliver", fail)
+    letters, begun = {"DeadLetterConfig": {"Arn": dead.arn}}, endpoint.clockwork.now()
+    rule(
+        aws, "retried", {"source": ["again"]},
+        {"Arn": heard.arn, "RetryPolicy": {"MaximumRetryAttempts": 1}, **letters},
+        {"Arn": heard.arn, "RetryPolicy": {"MaximumEventAgeInSeconds": 60}, **letters},
+        {"Arn": heard.arn, "InputPath": "$.detail"},
+    )  # fmt: skip
+    when = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    entry = {"Source": "again", "DetailType": "d", "Detail": '{"n": 1}', "Time": when}
+    assert aws("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    until_waiting([(1, 1.0), (1, 1.0), (1, 1.0)])
+    jump(1)
+    assert heard.until(lambda one: one == {"n": 1})
+    assert dead.until(lambda one: one["time"] == "2026-01-02T03:04:05Z")
+    assert (dead.said["RETRY_ATTEMPTS"], dead.said["EXHAUSTED_RETRY_CONDITION"]) == ("1", "MaximumRetryAttempts")
+    assert (dead.said["ERROR_CODE"], dead.said["ERROR_MESSAGE"]) == ("ERROR_FROM_TARGET", "Come again.")
+    until_waiting([(2, 3.0)])
+    for attempts, seconds, due in ((3, 2, 7.0), (4, 4, 15.0), (5, 8, 31.0)):
+        jump(seconds)
+        until_waiting([(attempts, due)])
+    jump(16)  # the next one would come after 63 seconds
+    dead.until(lambda one: True, 2)
+    assert (dead.said["RETRY_ATTEMPTS"], dead.said["EXHAUSTED_RETRY_CONDITION"]) == ("5", "MaximumEventAgeInSeconds")
+    until_waiting([])
+    assert [one for one, n in tried].count("2") == 2
+
+
+def test_entries_and_targets_that_are_refused(aws: Aws, endpoint: Endpoint) -> None:
+    heard, session = Heard(aws, "few"), boto3.Session(endpoint.access_key, endpoint.secret_key)
+    unchecked = Config(parameter_validation=False)
+    events = session.client("events", endpoint.region, endpoint_url=endpoint.url, config=unchecked)
+    good = {"Source": "s", "DetailType": "d", "Detail": "{}"}
+    for member in good:
+        fault = ("InvalidArgument", f"Parameter {member} is not valid. Reason: {member} is a required argument.")
+        for entry in ({key: text for key, text in good.items() if key != member}, {**good, member: ""}):
+            answer = events.put_events(Entries=[entry, good])
+            assert answer["FailedEntryCount"] == 1 and "EventId" in answer["Entries"][1]
+            assert tuple(answer["Entries"][0].values()) == fault
+    for text in ("[]", "1", "{", "nul", '{"n": NaN}', '{"a":' * 5000 + "1" + "}" * 5000):
+        answer = events.put_events(Entries=[{**good, "Detail": text}])
+        assert answer["Entries"] == [{"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}]
+    assert events.put_events(Entries=[{**good, "DetailType": "d" * 129}])["FailedEntryCount"] == 1
+
+    large = {**good, "Source": "s1", "Detail": json.dumps({"a": "é" * 262_138}, ensure_ascii=False)}  # half a MiB
+    assert events.put_events(Entries=[large, large])["FailedEntryCount"] == 0
+    with pytest.raises(ClientError, match=r"ValidationException.*Total size of the entries in the request is over"):
+        events.put_events(Entries=[large, {**large, "Source": "s12"}])
+    for number, word in ((0, "greater than or equal to 1"), (11, "less than or equal to 10")):
+        with pytest.raises(ClientError, match=f"ValidationException.*'entries'.*{word}"):
+            events.put_events(Entries=[good] * number)
+
+    events.put_rule(Name="few", EventPattern='{"source": ["few"]}')
+    targets = [{"Id": str(n), "Arn": heard.arn} for n in range(6)]
+    with pytest.raises(ClientError, match=r"LimitExceededException.*exceeds the maximum number allowed"):
+        events.put_targets(Rule="few", Targets=targets)
+    assert events.list_targets_by_rule(Rule="few")["Targets"] == []
+    events.put_targets(Rule="few", Targets=targets[:5])
+    with pytest.raises(ClientError, match="LimitExceededException"):
+        events.put_targets(Rule="few", Targets=targets[5:])
+    events.put_targets(Rule="few", Targets=[{**targets[0], "InputPath": "$.id"}])  # another one in its place
+    assert len(events.list_targets_by_rule(Rule="few")["Targets"]) == 5
+    for policy in ({"MaximumRetryAttempts": 186}, {"MaximumEventAgeInSeconds": 59}):
+        with pytest.raises(ClientError, match="ValidationException"):
+            events.put_targets(Rule="few", Targets=[{**targets[0], "RetryPolicy": policy}])
+    with pytest.raises(ClientError, match=r"ValidationException.*'targets.1.member.id'"):
+        events.put_targets(Rule="few", Targets=[{"Id": "a b", "Arn": heard.arn}])
 
 
 def test_patterns_are_tested_and_other_targets_refused(aws: Aws) -> None:

@@ -16,12 +16,13 @@ this endpoint), and a time that passes while the endpoint is down is not made up
 Limits: targets of other kinds are refused, but for API destinations: those are moto's, and get no event that a service
 or a schedule sends. A Glue workflow as the target of a schedule is refused.
 
-May import: errors, and millpond.local's clockwork, patterns, protocol, schedules, service, store.
+May import: errors, and millpond.local's clockwork, constraints, models, patterns, protocol, schedules, service, store.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import queue
@@ -33,11 +34,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from millpond.local.events.delivery import deliver, kind_of, send_to_queue
+from millpond.local.constraints import checked
+from millpond.local.events.delivery import deliver, kind_of
+from millpond.local.events.entries import check_size, detail, fault
+from millpond.local.events.retries import Again, Over, after_failure, bury, hopeless, kind_of_error, reason
+from millpond.local.models import model
 from millpond.local.patterns import PatternError, check, matches
-from millpond.local.protocol import Reply, Request
+from millpond.local.protocol import Reply, Request, parse
 from millpond.local.schedules import Cron, Rate, ScheduleError, Watch, read
-from millpond.local.service import Announcement, AwsError, Endpoint, unsupported
+from millpond.local.service import Announcement, AwsError, Call, Endpoint, Operation, unsupported
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +53,14 @@ CREATE TABLE IF NOT EXISTS events_targets (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events_deliveries (
     number INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, target TEXT NOT NULL, event TEXT NOT NULL,
-    hops INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+    hops INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    since REAL NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0
 );
 """
+LATER_COLUMNS = ("since", "due")  # that the tables of older state folders lack
 Ask = Callable[[str, dict[str, Any]], Reply]  # an operation of moto's EventBridge
 DEFAULT = "default"
-ATTEMPTS = 3
+MOST_TARGETS = 5  # of a rule; AWS, "Amazon EventBridge quotas"
 PAUSE_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
 MOST_HOPS = 1  # from one event bus to another
@@ -88,11 +95,19 @@ class Rules:
         self._work: queue.SimpleQueue[Announcement | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._putting = threading.Lock()  # targets are counted before they are kept
 
     # ---- life
 
     def start(self) -> None:
-        """Listen, where rules of an earlier endpoint have targets; deliver what it left."""
+        """Listen, where rules of an earlier endpoint have targets; deliver at once what it left."""
+        with self.endpoint.store.write() as db:
+            there = {row["name"] for row in db.execute("PRAGMA table_info(events_deliveries)")}
+            for column in LATER_COLUMNS:
+                if column not in there:
+                    db.execute(f"ALTER TABLE events_deliveries ADD COLUMN {column} REAL NOT NULL DEFAULT 0")
+            now = self.endpoint.clockwork.now()
+            db.execute("UPDATE events_deliveries SET due = 0, since = iif(since = 0, ?, min(since, ?))", (now, now))
         if self.endpoint.store.one("SELECT 1 FROM events_targets"):
             self._listen()
 
@@ -120,6 +135,7 @@ class Rules:
             self._thread.start()
             self._work.put(None)
             self.endpoint.clockwork.serve("rules", self._round)
+            self.endpoint.clockwork.serve("deliveries", self._again)
         self.endpoint.announcer = self._work.put
 
     def _run(self) -> None:
@@ -133,37 +149,32 @@ class Rules:
                 if not self._stopping.is_set():
                     log.exception("delivering events")
                     self._stopping.wait(PAUSE_SECONDS)
+                    self._work.put(None)
 
     # ---- the API
 
     def answer(self, operation: str, request: Request, ask: Ask) -> Reply | None:
-        """The answer where targets of ours are concerned; None: moto's is right."""
-        around = self._around.get(operation)
-        if around is None and operation != "PutRule":
+        """The answer where targets of ours are concerned; None: moto's is right. Raises what the model refuses."""
+        params = _parameters(operation, request, self.endpoint.region)
+        if params is None:
             return None
-        try:
-            params = json.loads(request.body)
-        except ValueError:
-            return None
-        if not isinstance(params, dict):
-            return None
-        if around is None:
+        if operation == "PutRule":
             _check_rule(params)
-            return None
-        return around(params, ask) if self._concerns(params) else None
+        around = self._around.get(operation)
+        return around(params, ask) if around is not None and self._concerns(operation, params) else None
 
     def changed(self) -> None:
         """A rule may be another one: look again."""
         self._known = {}
         self.endpoint.clockwork.wake("rules")
 
-    def _concerns(self, params: Mapping[str, Any]) -> bool:
-        if _dicts(params.get("Targets")) or "EventPattern" in params or _ours({"Arn": params.get("TargetArn")}):
+    def _concerns(self, operation: str, params: Mapping[str, Any]) -> bool:
+        if operation in ("PutTargets", "PutEvents", "TestEventPattern") or _ours({"Arn": params.get("TargetArn")}):
             return True
         return self.endpoint.store.one("SELECT 1 FROM events_targets") is not None
 
     def _put(self, params: dict[str, Any], ask: Ask) -> Reply:
-        targets = _dicts(params.get("Targets"))
+        targets: list[dict[str, Any]] = params["Targets"]
         ours = [target for target in targets if _ours(target)]
         others = [target for target in targets if not _ours(target)]
         bus, rule = _place(params)
@@ -171,16 +182,26 @@ class Rules:
         if described.status >= 300:
             return described
         _check(ours, json.loads(described.body))
-        if strange := [str(one.get("Arn")) for one in others if not _motos(one)]:
+        if strange := [one["Arn"] for one in others if not _motos(one)]:
             raise unsupported("events", "PutTargets", f"No event would reach {strange[0][:200]}.")
-        empty = _reply({"FailedEntryCount": 0, "FailedEntries": []})
-        reply = ask("PutTargets", {**params, "Targets": others}) if others else empty
-        if reply.status < 300:
-            rows = [(bus, rule, str(one.get("Id")), one["Arn"], json.dumps(one)) for one in ours]
-            with self.endpoint.store.write() as db:
-                db.executemany("INSERT OR REPLACE INTO events_targets VALUES (?, ?, ?, ?, ?)", rows)
-            self._listen()
+        with self._putting:
+            self._count(params, bus, rule, ask)
+            empty = _reply({"FailedEntryCount": 0, "FailedEntries": []})
+            reply = ask("PutTargets", {**params, "Targets": others}) if others else empty
+            if reply.status < 300:
+                rows = [(bus, rule, one["Id"], one["Arn"], json.dumps(one)) for one in ours]
+                with self.endpoint.store.write() as db:
+                    db.executemany("INSERT OR REPLACE INTO events_targets VALUES (?, ?, ?, ?, ?)", rows)
+                self._listen()
         return reply
+
+    def _count(self, params: Mapping[str, Any], bus: str, rule: str, ask: Ask) -> None:
+        """LimitExceededException where a rule would have more targets than AWS lets it have."""
+        listed = ask("ListTargetsByRule", {"Rule": rule, "EventBusName": bus})
+        known = {one["Id"] for one in json.loads(listed.body).get("Targets", [])} if listed.status < 300 else set()
+        known |= {row["id"] for row in self._targets(bus, rule)}
+        if len(known | {one["Id"] for one in params["Targets"]}) > MOST_TARGETS:
+            raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
 
     def _remove(self, params: dict[str, Any], ask: Ask) -> Reply:
         at, ids = _place(params), params.get("Ids")
@@ -220,16 +241,24 @@ class Rules:
         return self.endpoint.store.read(sql, (bus, rule))
 
     def _events(self, params: dict[str, Any], ask: Ask) -> Reply:
-        reply = ask("PutEvents", params)
-        if reply.status < 300:
-            entries = zip(_dicts(params.get("Entries")), json.loads(reply.body).get("Entries", []), strict=False)
-            for entry, result in entries:
-                if "EventId" in result:  # moto has read the entry: its Detail is JSON
-                    happened = (entry.get("Source"), entry.get("DetailType"), entry.get("Resources") or [])
-                    event = self._event(result["EventId"], *happened, json.loads(entry["Detail"]))
-                    self._publish(_place(entry)[0], event, 0)
-            self._work.put(None)
-        return reply
+        entries: list[dict[str, Any]] = params["Entries"]
+        check_size(entries)
+        faults = [fault(entry) for entry in entries]
+        answers: list[dict[str, str]] = []
+        if good := [entry for entry, broken in zip(entries, faults, strict=True) if broken is None]:
+            reply = ask("PutEvents", {**params, "Entries": good})
+            if reply.status >= 300:
+                return reply
+            answers = json.loads(reply.body)["Entries"]
+        taken = iter(answers)
+        results = [broken or next(taken) for broken in faults]
+        for entry, result in zip(entries, results, strict=True):
+            if "EventId" in result:
+                happened = (entry["Source"], entry["DetailType"], entry.get("Resources") or [], detail(entry))
+                event = self._event(result["EventId"], *happened, at=entry.get("Time") or 0)
+                self._publish(_place(entry)[0], event, 0)
+        self._work.put(None)
+        return _reply({"FailedEntryCount": sum("ErrorCode" in one for one in results), "Entries": results})
 
     # ---- from an event to its deliveries
 
@@ -261,7 +290,8 @@ class Rules:
     def _keep(self, rows: list[tuple[str, str, str, int]]) -> None:
         if rows:
             with self.endpoint.store.write() as db:
-                db.executemany("INSERT INTO events_deliveries (rule, target, event, hops) VALUES (?, ?, ?, ?)", rows)
+                sql = "INSERT INTO events_deliveries (rule, target, event, hops, since) VALUES (?, ?, ?, ?, ?)"
+                db.executemany(sql, [(*row, self.endpoint.clockwork.now()) for row in rows])
 
     # ---- schedules
 
@@ -300,18 +330,27 @@ class Rules:
             return None
 
     def _deliver_all(self) -> None:
+        """Try what is due once, in order."""
         last = 0
-        sql = "SELECT * FROM events_deliveries WHERE number > ? ORDER BY number LIMIT 100"
-        while rows := self.endpoint.store.read(sql, (last,)):
+        sql = "SELECT * FROM events_deliveries WHERE number > ? AND due <= ? ORDER BY number LIMIT 100"
+        while rows := self.endpoint.store.read(sql, (last, self.endpoint.clockwork.now())):
             for row in rows:
-                while not self._stopping.is_set() and not self._delivered(row):
-                    self._stopping.wait(self.endpoint.clock.seconds(PAUSE_SECONDS))
                 if self._stopping.is_set():
                     return
+                self._deliver(row)
                 last = row["number"]
 
-    def _delivered(self, row: Any) -> bool:
-        """Try once; True: the delivery is over, one way or the other."""
+    def _again(self) -> float | None:
+        """Have those tried again whose time has come. Seconds until the next one, None: none waits."""
+        row = self.endpoint.store.one("SELECT min(due) AS due FROM events_deliveries WHERE attempts > 0")
+        if row is None or row["due"] is None:
+            return None
+        wait = self.endpoint.clockwork.until(row["due"])
+        if not wait:
+            self._work.put(None)  # the end of an attempt that fails once more asks here again
+        return wait or None
+
+    def _deliver(self, row: Any) -> None:
         target, event = json.loads(row["target"]), json.loads(row["event"])
         try:
             if kind_of(target["Arn"]) == "events":
@@ -319,27 +358,59 @@ class Rules:
             else:
                 deliver(self.endpoint, target, event, row["rule"], row["number"])
         except Exception as error:
-            with self.endpoint.store.write() as db:
-                sql = "UPDATE events_deliveries SET attempts = attempts + 1 WHERE number = ? RETURNING attempts"
-                found = db.execute(sql, (row["number"],)).fetchone()
-            if found is not None and found["attempts"] < ATTEMPTS:
-                return False
-            self._give_up(target, row, str(error) or type(error).__name__)
+            if not self._stopping.is_set():  # else the next endpoint tries
+                self._failed(row, target, error)
+        else:
+            self._over(row)
+
+    def _failed(self, row: Any, target: Mapping[str, Any], error: Exception) -> None:
+        """Try again later, as the RetryPolicy says; else it is over."""
+        now, attempt = self.endpoint.clockwork.now(), row["attempts"] + 1
+        next_ = Over() if hopeless(error) else after_failure(target.get("RetryPolicy"), attempt, now - row["since"])
+        code, message = reason(error)
+        about = (row["rule"], target["Arn"], code, message)
+        match next_:
+            case Again(pause):
+                if attempt == 1:
+                    log.warning(
+                        "the rule %s could not reach %s, and tries again: %s", row["rule"], target["Arn"], message
+                    )
+                with self.endpoint.store.write() as db:
+                    sql = "UPDATE events_deliveries SET attempts = ?, due = ? WHERE number = ?"
+                    db.execute(sql, (attempt, now + pause, row["number"]))
+                self.endpoint.clockwork.wake("deliveries")
+            case Over(spent):
+                log.warning("the rule %s gave up reaching %s: %s: %s", *about)
+                said = {
+                    "RULE_ARN": row["rule"], "TARGET_ARN": target["Arn"], "ERROR_CODE": kind_of_error(error),
+                    "ERROR_MESSAGE": message, "EXHAUSTED_RETRY_CONDITION": spent, "RETRY_ATTEMPTS": str(attempt - 1),
+                }  # fmt: skip
+                bury(self.endpoint, target, row["event"], said)
+                self._over(row)
+
+    def _over(self, row: Any) -> None:
         with self.endpoint.store.write() as db:
             db.execute("DELETE FROM events_deliveries WHERE number = ?", (row["number"],))
-        return True
 
     def _pass_on(self, target: Mapping[str, Any], event: Mapping[str, Any], hops: int) -> None:
         if hops < MOST_HOPS:
             self._publish(target["Arn"].rpartition("/")[2], event, hops + 1)
 
-    def _give_up(self, target: Mapping[str, Any], row: Any, why: str) -> None:
-        log.warning("the rule %s could not reach %s: %s", row["rule"], target["Arn"], why)
-        if arn := (target.get("DeadLetterConfig") or {}).get("Arn"):
-            try:
-                send_to_queue(self.endpoint, arn, row["event"], None, str(row["number"]))
-            except Exception as error:
-                log.warning("nor the dead-letter queue %s: %s", arn, error)
+
+@functools.cache
+def _checker(operation: str) -> Operation:
+    return checked("events", operation, lambda params, call: params)
+
+
+def _parameters(operation: str, request: Request, region: str) -> dict[str, Any] | None:
+    """The parameters of an operation, held against the model, moments in seconds; None: there is no such operation."""
+    described = model("events")
+    if described is None or operation not in described.operation_names:
+        return None
+    params = parse(described, described.operation_model(operation), request, {})
+    _checker(operation)(params, Call("events", operation, region))
+    plain: dict[str, Any] = json.loads(json.dumps(params, default=datetime.timestamp))
+    return plain
 
 
 def _check_rule(rule: Mapping[str, Any]) -> None:
@@ -376,14 +447,8 @@ def _schedule(text: str) -> Cron | Rate:
 
 
 def _check(targets: list[dict[str, Any]], rule: Mapping[str, Any]) -> None:
-    if not all(isinstance(one.get("Id"), str) and one["Id"] for one in targets):
-        raise AwsError("ValidationException", "Each target needs an Id.")
     if not rule.get("EventPattern") and any(kind_of(one["Arn"]) == "glue" for one in targets):
         raise unsupported("events", "PutTargets of a Glue workflow", "The rule has no event pattern.")
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _ours(target: Mapping[str, Any]) -> bool:

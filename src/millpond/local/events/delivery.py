@@ -1,10 +1,11 @@
 """Delivering events to the targets of rules: what each is given (`shaped`), how it is called, what is tried again.
 
 A matched event is a row for each target, written before PutEvents answers; it goes when the target has taken it. So a
-kill repeats at most the delivery under way, as EventBridge may ("at least once"). Three attempts, a second apart, then
-the event is dropped with a line in the endpoint's log, or put into the queue of the target's DeadLetterConfig.
+kill repeats at most the delivery under way, as EventBridge may ("at least once"). What a target does not take is tried
+again as its RetryPolicy says (retries.py), unless it would be refused once more (no such target, a bad request). What
+is given up goes to the queue of the target's DeadLetterConfig; without one it is a line in the endpoint's log.
 
-Limits: of the RetryPolicy nothing is read. An event goes from one event bus to a second one, never to a third.
+Limits: an event goes from one event bus to a second one, never to a third.
 """
 
 from __future__ import annotations
@@ -127,14 +128,10 @@ def _topic(endpoint: Endpoint, target: Target, event: Event, text: str, number: 
 
 
 def _queue(endpoint: Endpoint, target: Target, event: Event, text: str, number: int) -> None:
-    send_to_queue(endpoint, target["Arn"], text, (target.get("SqsParameters") or {}).get("MessageGroupId"), event["id"])
-
-
-def send_to_queue(endpoint: Endpoint, arn: str, text: str, group: str | None, unique: str) -> None:
-    """Put a text into a queue of SQS."""
-    sqs = endpoint.client("sqs")
+    sqs, arn = endpoint.client("sqs"), target["Arn"]
     url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
-    fifo = {"MessageGroupId": group or "events", "MessageDeduplicationId": unique} if arn.endswith(".fifo") else {}
+    group = (target.get("SqsParameters") or {}).get("MessageGroupId") or "events"
+    fifo = {"MessageGroupId": group, "MessageDeduplicationId": event["id"]} if arn.endswith(".fifo") else {}
     sqs.send_message(QueueUrl=url, MessageBody=text, **fifo)
 
 

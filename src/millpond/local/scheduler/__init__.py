@@ -4,7 +4,7 @@ When a schedule is due (times.py) the clockwork writes an invocation, in the tra
 a kill neither loses nor repeats a time. An invocation is a row until its target has taken it (targets.py) or its
 RetryPolicy is used up: then it goes to the queue of its DeadLetterConfig, if it has one. Attempts run on threads of
 their own, a few at once; a kill repeats at most those under way, under the same token, by which Glue and Lambda know
-them. Pauses between attempts double, from a second to a minute.
+them. When there is another attempt is what rules' targets have, too (events/retries.py).
 
 Limits: a flexible window is used at its beginning. Roles are kept, not assumed; KMS keys encrypt nothing. A time that
 passes while the endpoint is down is not made up for, but a one-time schedule's, as long as its MaximumEventAgeInSeconds
@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from millpond.local.constraints import checked
+from millpond.local.events.retries import DEFAULTS, Again, Over, after_failure, bury, reason
 from millpond.local.scheduler.targets import Invocation, check, invalid, invoke, payload
 from millpond.local.scheduler.times import PRECISION, Once, Times, read_times
 from millpond.local.service import AwsError, Call, Endpoint, Operation, acting_for
@@ -52,9 +53,7 @@ DEFAULT = "default"
 PAGE = 100
 AT_ONCE = 8
 STOP_SECONDS = 5.0
-LONGEST_PAUSE = 60.0
 EARLIEST_START = 300.0  # seconds before now
-RETRY = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
 MEMBERS = ("Description", "EndDate", "FlexibleTimeWindow", "KmsKeyArn", "ScheduleExpression", "StartDate", "Target")
 OF = "grp = ? AND name = ?"
 
@@ -130,7 +129,7 @@ class Scheduler:
         body |= {name: body[name].timestamp() for name in ("StartDate", "EndDate") if name in body}
         body["ScheduleExpressionTimezone"] = params.get("ScheduleExpressionTimezone") or "UTC"
         body["ActionAfterCompletion"] = params.get("ActionAfterCompletion") or "NONE"
-        body["Target"] = {**body["Target"], "RetryPolicy": RETRY | (body["Target"].get("RetryPolicy") or {})}
+        body["Target"] = {**body["Target"], "RetryPolicy": {**DEFAULTS, **(body["Target"].get("RetryPolicy") or {})}}
         window = body["FlexibleTimeWindow"]
         if (window["Mode"] == "FLEXIBLE") != ("MaximumWindowInMinutes" in window):
             raise invalid("MaximumWindowInMinutes must be provided if and only if the Mode is FLEXIBLE.")
@@ -384,23 +383,20 @@ class Scheduler:
         self, row: sqlite3.Row, target: Mapping[str, Any], made: Invocation, text: str, error: Exception
     ) -> None:
         """Try again later, as the RetryPolicy says; else it is over."""
-        now, policy = self.endpoint.clockwork.now(), target["RetryPolicy"]
-        pause = min(2.0 ** (made.attempt - 1), LONGEST_PAUSE)
-        if made.attempt > policy["MaximumRetryAttempts"]:
-            spent = "MaximumRetryAttempts"
-        elif now + pause - made.scheduled > policy["MaximumEventAgeInSeconds"]:
-            spent = "MaximumEventAgeInSeconds"
-        else:
-            if made.attempt == 1:
-                log.warning("schedule %s could not invoke %s, and tries again: %s", row["name"], target["Arn"], error)
-            with self.store.write() as db:
-                sql = "UPDATE scheduler_invocations SET attempts = ?, due = ? WHERE number = ?"
-                db.execute(sql, (made.attempt, now + pause, row["number"]))
-            return
-        log.warning("schedule %s gave up invoking %s: %s", row["name"], target["Arn"], error)
-        if queue := (target.get("DeadLetterConfig") or {}).get("Arn"):
-            self._bury(queue, target, made, text, error, spent)
-        self._over(row)
+        now = self.endpoint.clockwork.now()
+        match after_failure(target["RetryPolicy"], made.attempt, now - made.scheduled):
+            case Again(pause):
+                if made.attempt == 1:
+                    log.warning(
+                        "schedule %s could not invoke %s, and tries again: %s", row["name"], target["Arn"], error
+                    )
+                with self.store.write() as db:
+                    sql = "UPDATE scheduler_invocations SET attempts = ?, due = ? WHERE number = ?"
+                    db.execute(sql, (made.attempt, now + pause, row["number"]))
+            case Over(spent):
+                log.warning("schedule %s gave up invoking %s: %s", row["name"], target["Arn"], error)
+                bury(self.endpoint, target, text, _epitaph(target, made, error, spent))
+                self._over(row)
 
     def _over(self, row: sqlite3.Row) -> None:
         with self.store.write() as db:
@@ -417,29 +413,21 @@ class Scheduler:
             if body["ActionAfterCompletion"] == "DELETE" and read_times(body).following(found["since"]) is None:
                 db.execute(f"DELETE FROM scheduler_schedules WHERE {OF}", place)
 
-    def _bury(
-        self, queue: str, target: Mapping[str, Any], made: Invocation, text: str, error: Exception, spent: str
-    ) -> None:
-        """AWS, "Configuring a schedule's dead-letter queue in EventBridge Scheduler": the payload, and why."""
-        answer = getattr(error, "response", {}).get("Error", {})
-        said = {
-            "ERROR_CODE": answer.get("Code") or getattr(error, "code", type(error).__name__),
-            "ERROR_MESSAGE": answer.get("Message") or str(error) or type(error).__name__,
-            "EXECUTION_ID": made.execution,
-            "EXHAUSTED_RETRY_CONDITION": spent,
-            "IS_PAYLOAD_TRUNCATED": "false",
-            "RETRY_ATTEMPTS": str(made.attempt - 1),
-            "SCHEDULED_TIME": datetime.fromtimestamp(made.scheduled, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "SCHEDULE_ARN": made.schedule,
-            "TARGET_ARN": target["Arn"],
-        }
-        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in said.items()}
-        try:
-            sqs = self.endpoint.client("sqs")
-            url = sqs.get_queue_url(QueueName=queue.rpartition(":")[2])["QueueUrl"]
-            sqs.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes)
-        except Exception as failure:
-            log.warning("nor the dead-letter queue %s: %s", queue, failure)
+
+def _epitaph(target: Mapping[str, Any], made: Invocation, error: Exception, spent: str) -> dict[str, str]:
+    """AWS, "Configuring a schedule's dead-letter queue in EventBridge Scheduler"."""
+    code, message = reason(error)
+    return {
+        "ERROR_CODE": code,
+        "ERROR_MESSAGE": message,
+        "EXECUTION_ID": made.execution,
+        "EXHAUSTED_RETRY_CONDITION": spent,
+        "IS_PAYLOAD_TRUNCATED": "false",
+        "RETRY_ATTEMPTS": str(made.attempt - 1),
+        "SCHEDULED_TIME": datetime.fromtimestamp(made.scheduled, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "SCHEDULE_ARN": made.schedule,
+        "TARGET_ARN": target["Arn"],
+    }
 
 
 def _coming(times: Times, since: float) -> float | None:
