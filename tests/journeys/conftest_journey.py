@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from millpond.testing.postgres import free_port
+from millpond.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "customer_segmentation"

@@ -19,7 +19,7 @@ from typing import Any
 
 import pymysql
 
-from millpond.testing.postgres import free_port
+from millpond.ports import free_port
 
 UNPRIVILEGED = 65534  # nobody
 START_SECONDS = 120.0

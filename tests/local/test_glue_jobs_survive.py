@@ -18,7 +18,7 @@ from endpoint_process import Process, until
 from glue_jobs import BOOKMARK, Workshop
 
 from millpond import runtime
-from millpond.testing.postgres import free_port
+from millpond.ports import free_port
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from millpond import runtime
-from millpond.testing.postgres import free_port
+from millpond.ports import free_port
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -23,6 +23,7 @@ import typer
 from millpond.cli import state
 from millpond.cli.state import DEFAULT_PORT, Running
 from millpond.errors import MillpondError
+from millpond.ports import free_port, is_free
 
 Data = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The state folder. Default: .millpond of the project, or here.")
@@ -78,34 +79,13 @@ def ensure(data: Path) -> Running:
         return found
     before = state.recorded(data)
     port = before.port if before else DEFAULT_PORT
-    if _free(port):
+    if is_free(port):
         try:
             return start(data, port=port, background=True)[1]
         except MillpondError:
-            if _free(port):
+            if is_free(port):
                 raise
-    return start(data, port=_any_free(), background=True)[1]
-
-
-def _free(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _any_free() -> int:
-    """Below those that the system gives to clients, of which one may have it before the endpoint does."""
-    import random
-
-    while not _free(port := random.randrange(15_000, 30_000)):
-        pass
-    return port
+    return start(data, port=free_port(), background=True)[1]
 
 
 def start(

@@ -20,7 +20,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from millpond.errors import MillpondError
+from millpond.ports import free_port, is_free
 
 UNPRIVILEGED = 65534  # nobody: exists on every Linux and macOS
 START_SECONDS = 120.0
@@ -79,7 +79,7 @@ class Postgres:
         server = self.server if self._memory.exists() else self._init()
         if self._pid(server) is not None and _answers(server):
             return server
-        if not _free(server.port):
+        if not is_free(server.port):
             server = self._remember(Server(**{**_fields(server), "port": free_port()}))
         log = (self.folder / "postgres.log").open("ab")
         process = subprocess.Popen(
@@ -234,25 +234,6 @@ def _identity() -> dict[str, Any]:
 def _reachable(path: Path) -> bool:
     """Whether everybody may pass through `path` and all its parents."""
     return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that no client is given before somebody does: below those that the system
-    gives (Linux, ip(7): from 32768)."""
-    while True:
-        port = 15_000 + secrets.randbelow(15_000)
-        if _free(port):
-            return port
 
 
 def _answers(server: Server) -> bool:

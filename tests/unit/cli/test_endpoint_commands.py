@@ -17,6 +17,7 @@ import pytest
 import millpond.cli
 from millpond.cli import endpoint, state
 from millpond.errors import CloudError, MillpondError, ProjectError, Span
+from millpond.ports import free_port
 
 BIN = Path(sys.executable).parent
 
@@ -134,7 +135,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 def test_up_status_env_down_reset(project: Path) -> None:
     assert command(project, "status").returncode == 1
     assert "millpond up" in command(project, "env").stderr
-    port = str(endpoint._any_free())
+    port = str(free_port())
     up = command(project, "up", "--background", "--port", port)
     assert up.returncode == 0, up.stderr
     assert f"http://127.0.0.1:{port}" in up.stdout
@@ -174,7 +175,7 @@ def test_a_taken_port_is_told(project: Path) -> None:
 def test_a_port_that_is_taken_while_it_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two commands at once find the default port free, and one gets it."""
     asked: list[int] = []
-    monkeypatch.setattr(endpoint, "_free", lambda port: port not in asked)
+    monkeypatch.setattr(endpoint, "is_free", lambda port: port not in asked)
 
     def start(at: Path, *, port: int, background: bool) -> tuple[None, str]:
         asked.append(port)
@@ -186,7 +187,7 @@ def test_a_port_that_is_taken_while_it_starts_is_given_up(tmp_path: Path, monkey
     assert endpoint.ensure(tmp_path) == "started"
     assert asked[0] == endpoint.DEFAULT_PORT and 15_000 <= asked[1] < 30_000
     asked.clear()
-    monkeypatch.setattr(endpoint, "_free", lambda port: True)
+    monkeypatch.setattr(endpoint, "is_free", lambda port: True)
     with pytest.raises(MillpondError):  # it is something else
         endpoint.ensure(tmp_path)
 
@@ -205,7 +206,7 @@ def test_a_mock_configuration_that_is_not_valid_is_told_with_its_place(
 
 
 def test_a_killed_endpoint_is_not_running_and_starts_again(project: Path) -> None:
-    port = str(endpoint._any_free())
+    port = str(free_port())
     assert command(project, "up", "--background", "--port", port).returncode == 0
     pid = json.loads((project / ".millpond" / "endpoint.json").read_text())["pid"]
     os.kill(pid, 9)
