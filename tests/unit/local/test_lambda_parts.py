@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import os
-import time
 import zipfile
 from pathlib import Path
 
@@ -113,24 +110,3 @@ def test_a_size_that_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(AwsError):
         package.unpack(bytes(packed), tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    [("def handler(:", "Runtime.UserCodeSyntaxError"), ("import os; os._exit(3)", "Runtime.ExitError")],
-)
-def test_a_process_that_ended_before_it_was_asked(source: str, kind: str, tmp_path: Path) -> None:
-    (tmp_path / "index.py").write_text(source)
-    env = {**os.environ, "_HANDLER": "index.handler", "LAMBDA_TASK_ROOT": str(tmp_path)}
-    sandbox = workers.Sandbox(
-        function="f", version="1", arn="arn", handler="index.handler", code=tmp_path, path=(str(tmp_path),), env=env,
-        timeout=3.0, memory=512, log_group="g", key="f|1|r",
-    )  # fmt: skip
-    worker = workers.Worker(sandbox, lambda group, stream, events: None)
-    deadline = time.monotonic() + 120
-    while not worker._over:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    invocation = workers.Invocation("1", b"null", "arn")
-    worker.run(invocation)
-    assert json.loads(invocation.payload)["errorType"] == kind and invocation.error

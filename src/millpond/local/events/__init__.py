@@ -257,7 +257,8 @@ class Rules:
                 happened = (entry["Source"], entry["DetailType"], entry.get("Resources") or [], detail(entry))
                 event = self._event(result["EventId"], *happened, at=entry.get("Time") or 0)
                 self._publish(_place(entry)[0], event, 0)
-        self._work.put(None)
+        if self._thread is not None:  # else there is no target
+            self._work.put(None)
         return _reply({"FailedEntryCount": sum("ErrorCode" in one for one in results), "Entries": results})
 
     # ---- from an event to its deliveries

@@ -51,6 +51,7 @@ RETRY_SECONDS = (60.0, 120.0)
 MAX_AGE = 6 * 3600.0
 ASYNC_THREADS = 4
 REAP_SECONDS = 30.0
+PAUSE_SECONDS = 1.0  # after trouble of ours
 OUTCOME_SECONDS = 30 * 86_400.0  # an endpoint may be off for so long, and still find what a function did meanwhile
 
 # What AWS's Python runtimes bring along; everything else a function must bring itself.
@@ -144,13 +145,18 @@ class Invoker:
 
     def forget(self, token: str) -> None:
         """The task is over: nobody will ask for its invocation again."""
+        self._unlink(token)
+        self.pools.forget(str(self._outcome(token)))
+
+    def _unlink(self, token: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._outcome(token))
 
     def interrupt(self, token: str) -> None:
-        """The task was stopped, and nobody waits for its invocation: its process is ended, where it has one."""
+        """The task was stopped, and nobody waits for its invocation: its process is ended; where it has none yet, it
+        gets none (until `forget`)."""
         self.pools.interrupt(str(self._outcome(token)))
-        self.forget(token)
+        self._unlink(token)
 
     def _run(self, version: Version, name: Name, invocation: Invocation) -> tuple[Invocation, bytes]:
         """Run one event. Raises TooManyRequestsException when reserved concurrency is used up."""
@@ -236,49 +242,71 @@ class Invoker:
             self._wake.clear()
             if self._closing:
                 return
-            now = time.time()
-            rows = self.store.read("SELECT * FROM lambda_events WHERE due <= ? ORDER BY due LIMIT 100", (now,))
-            for row in rows:
-                if row["id"] not in self._taken:
-                    self._taken.add(row["id"])
-                    self._threads.submit(self._attempt, dict(row))
-            coming = self.store.one("SELECT MIN(due) AS due FROM lambda_events WHERE due > ?", (now,))
-            pause = coming["due"] - now if coming and coming["due"] else REAP_SECONDS
+            try:
+                pause = self._hand_out()
+                if time.monotonic() - reaped > REAP_SECONDS:
+                    reaped = time.monotonic()
+                    self.pools.reap()
+            except Exception:  # the disk, most likely: the events are still there
+                if not self._closing:
+                    log.exception("looking for asynchronous events")
+                pause = PAUSE_SECONDS
             self._wake.wait(min(pause, REAP_SECONDS))
-            if time.monotonic() - reaped > REAP_SECONDS:
-                reaped = time.monotonic()
-                self.pools.reap()
 
-    def _attempt(self, event: dict[str, Any]) -> None:
+    def _hand_out(self) -> float:
+        """Hand the events that are due to threads. Seconds until others are."""
+        now = time.time()
+        rows = self.store.read("SELECT id FROM lambda_events WHERE due <= ? ORDER BY due LIMIT 100", (now,))
+        for row in rows:
+            if row["id"] not in self._taken:
+                self._taken.add(row["id"])
+                self._threads.submit(self._attempt, row["id"])
+        coming = self.store.one("SELECT MIN(due) AS due FROM lambda_events WHERE due > ?", (now,))
+        return coming["due"] - now if coming and coming["due"] else REAP_SECONDS
+
+    def _attempt(self, event_id: str) -> None:
         try:
-            self._try(event)
-        except Exception:
-            log.exception("the asynchronous event %s of %s failed", event["id"], event["function"])
+            # Read anew: an attempt that ended since the event was found has done with it, or put it off.
+            sql = "SELECT * FROM lambda_events WHERE id = ? AND due <= ?"
+            if (row := self.store.one(sql, (event_id, time.time()))) is not None:
+                self._try(dict(row))
+        except Exception:  # the disk, most likely; not at once again, for the function may have run
+            if not self._closing:
+                log.exception("the asynchronous event %s", event_id)
+                time.sleep(PAUSE_SECONDS)
         finally:
-            self._taken.discard(event["id"])
+            self._taken.discard(event_id)
             self._wake.set()
 
     def _try(self, event: dict[str, Any]) -> None:
         name = Name(event["function"], event["qualifier"])
         config = self._event_config(name)
+        old = time.time() - event["created"] > config.get("MaximumEventAgeInSeconds", MAX_AGE)
         try:
             version = self._choose(name)
             done, _ = self._run(version, name, Invocation(event["id"], event["payload"], ""))
         except AwsError as error:
-            if error.code == "TooManyRequestsException" and not self._closing:
+            if self._closing:
+                return
+            if error.code == "TooManyRequestsException" and not old:
                 self._later(event, 1.0, count=False)
-            elif error.code == "ResourceNotFoundException":
+                return
+            if error.code != "TooManyRequestsException":  # there is no such function any more
+                log.warning("an asynchronous event of %s is dropped: %s", event["function"], error.message)
                 self._forget(event)
-            return
-        if self._closing and done.error:
+                return
+            done = None
+        if self._closing and (done is None or done.error):
             return  # ended by our own end: the next start tries it again
         retries = config.get("MaximumRetryAttempts", len(RETRY_SECONDS))
-        old = time.time() - event["created"] > config.get("MaximumEventAgeInSeconds", MAX_AGE)
-        if done.error and event["attempt"] < retries and not old:
+        if done is not None and done.error and event["attempt"] < retries and not old:
             self._later(event, RETRY_SECONDS[min(event["attempt"], 1)], count=True)
             return
+        try:
+            self._tell(event, version, name, done, config)
+        except Exception as error:
+            log.warning("the end of an asynchronous event of %s could not be told: %s", event["function"], error)
         self._forget(event)
-        self._tell(event, version, name, done, config)
 
     def _later(self, event: Mapping[str, Any], seconds: float, *, count: bool) -> None:
         due = time.time() + self.endpoint.clock.seconds(seconds)
@@ -291,29 +319,33 @@ class Invoker:
             db.execute("DELETE FROM lambda_events WHERE id = ?", (event["id"],))
 
     def _tell(
-        self, event: Mapping[str, Any], version: Version, name: Name, done: Invocation, config: Mapping[str, Any]
+        self, event: Mapping[str, Any], version: Version, name: Name, done: Invocation | None, config: Mapping[str, Any]
     ) -> None:
-        """Send the outcome to the destination and, after a failure, the event to the dead letter queue."""
+        """Send the outcome to the destination and, after a failure, the event to the dead letter queue. No outcome: the
+        event was throttled until it was too old."""
+        failed = done is None or done.error
         letter = version.config.get("DeadLetterConfig", {}).get("TargetArn")
-        if done.error and letter:
+        if failed and letter:
             self._send(letter, event["payload"].decode(), version)
-        to = config.get("DestinationConfig", {}).get("OnFailure" if done.error else "OnSuccess", {}).get("Destination")
+        to = config.get("DestinationConfig", {}).get("OnFailure" if failed else "OnSuccess", {}).get("Destination")
         if not to:
             return
-        answered = {"statusCode": 200, "executedVersion": version.version}
+        condition = "EventAgeExceeded" if done is None else "RetriesExhausted" if failed else "Success"
         record = {
             "version": "1.0",
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
             "requestContext": {
                 "requestId": event["id"],
                 "functionArn": self.functions.arn(name.name, name.version),
-                "condition": "RetriesExhausted" if done.error else "Success",
-                "approximateInvokeCount": event["attempt"] + 1,
+                "condition": condition,
+                "approximateInvokeCount": event["attempt"] + (done is not None),
             },
             "requestPayload": json.loads(event["payload"]),
-            "responseContext": answered | ({"functionError": "Unhandled"} if done.error else {}),
-            "responsePayload": json.loads(done.payload or b"null"),
         }
+        if done is not None:
+            answered = {"statusCode": 200, "executedVersion": version.version}
+            record["responseContext"] = answered | ({"functionError": "Unhandled"} if failed else {})
+            record["responsePayload"] = json.loads(done.payload or b"null")
         self._send(to, json.dumps(record), version)
 
     def _send(self, arn: str, text: str, version: Version) -> None:

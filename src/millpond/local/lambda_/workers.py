@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import select
@@ -25,6 +26,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 PREFIX = "/2018-06-01/runtime/"
@@ -185,6 +188,13 @@ class Worker:
 
     def run(self, invocation: Invocation) -> bytes:
         """Have one invocation done, within its time, and logged. Returns the last 4 KiB of its log."""
+        try:
+            return self._run(invocation)
+        except BaseException:  # the log could not be written: what it is at belongs to nobody any more
+            self.kill()
+            raise
+
+    def _run(self, invocation: Invocation) -> bytes:
         sandbox = self.sandbox
         self._sink = sink = LogSink(self._write)
         first, self._fresh = self._fresh, False
@@ -385,16 +395,24 @@ class Worker:
     # The worker's output
 
     def _pump(self) -> None:
+        lost = False
         while True:
-            select.select([self._output], [], [])
+            _readable(self._output, None)
             with self._pump_lock:
-                if not self._read_output():
+                try:
+                    more = self._read_output()
+                except Exception as error:  # lines that cannot be kept; the function must not wait for their reader
+                    if not lost:
+                        log.warning("lines of the log of %s are lost: %s", self.sandbox.function, error)
+                    lost = True
+                    continue
+                if not more:
                     os.close(self._output)
                     self._output = -1
                     return
 
     def _read_output(self) -> bool:
-        if self._output < 0 or not select.select([self._output], [], [], 0)[0]:
+        if self._output < 0 or not _readable(self._output, 0):
             return True
         data = os.read(self._output, 1 << 16)
         *lines, self._partial = (self._partial + data).split(b"\n")
@@ -411,9 +429,16 @@ class Worker:
     def _drain(self) -> None:
         """Read what the function printed before it answered."""
         with self._pump_lock:
-            while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
+            while self._output >= 0 and _readable(self._output, 0):
                 if not self._read_output():
                     return
+
+
+def _readable(descriptor: int, milliseconds: int | None) -> bool:
+    """Whether there is something to read, or its end; also of descriptors beyond select's 1024."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(milliseconds))
 
 
 def exit_reason(code: int) -> str:
@@ -439,16 +464,21 @@ class Pools:
         self._count: dict[str, int] = {}
         self._stale: set[str] = set()
         self._serving: dict[str, Worker] = {}  # tasks of Step Functions, by the file of their outcome
-        self._changed = threading.Condition()
+        self._unwanted: set[str] = set()  # of these tasks, those that were stopped before they had a worker
+        self._changed = threading.Lock()
+        self._freed: dict[str, threading.Condition] = {}  # by pool: whoever is woken can use the worker
         self._closed = False
 
     def run(self, sandbox: Sandbox, invocation: Invocation, *, limit: int, wait: bool) -> bytes:
         """Run on a free or a new worker. Raises Busy when `limit` workers are at work and we are not to wait."""
         worker = self._take(sandbox, limit, wait)
-        if invocation.outcome:
-            self._serving[invocation.outcome] = worker
         try:
-            return worker.run(invocation)
+            with self._changed:
+                if unwanted := bool(invocation.outcome) and invocation.outcome in self._unwanted:
+                    invocation.fail("Runtime.ExitError", f"RequestId: {invocation.id} Error: its task was stopped")
+                elif invocation.outcome:
+                    self._serving[invocation.outcome] = worker
+            return b"" if unwanted else worker.run(invocation)
         finally:
             if invocation.outcome:
                 with self._changed:
@@ -456,10 +486,17 @@ class Pools:
             self._give(worker)
 
     def interrupt(self, outcome: str) -> None:
-        """End the worker that runs the invocation of this outcome, if one does."""
+        """End the worker that runs the invocation of this outcome; where none does yet, none will until `forget`."""
         with self._changed:  # until it is dead, it is nobody else's
             if (worker := self._serving.get(outcome)) is not None:
                 worker.kill()
+            else:
+                self._unwanted.add(outcome)
+
+    def forget(self, outcome: str) -> None:
+        """Nobody will ask for the invocation of this outcome any more."""
+        with self._changed:
+            self._unwanted.discard(outcome)
 
     def _take(self, sandbox: Sandbox, limit: int, wait: bool) -> Worker:
         key = sandbox.key
@@ -478,17 +515,25 @@ class Pools:
                     break
                 if not wait:
                     raise Busy
-                self._changed.wait(1)
+                self._freed.setdefault(key, threading.Condition(self._changed)).wait(1)
         try:
             worker = Worker(sandbox, self._log)
         except BaseException:
             with self._changed:
                 self._count[key] -= 1
-                self._changed.notify()
+                self._tell(key)
             raise
         with self._changed:
-            self._all.add(worker)
-        return worker
+            if not self._closed:
+                self._all.add(worker)
+                return worker
+        worker.kill()  # everything was ended while it started
+        raise Busy
+
+    def _tell(self, key: str) -> None:
+        """One of those that wait for a worker of this pool may have one."""
+        if (freed := self._freed.get(key)) is not None:
+            freed.notify()
 
     def _drop(self, worker: Worker) -> None:
         self._count[worker.sandbox.key] -= 1
@@ -502,7 +547,7 @@ class Pools:
                 self._free[key].append(worker)
             else:
                 self._drop(worker)
-            self._changed.notify()
+            self._tell(key)
         if not keep:
             worker.kill()
 
@@ -538,6 +583,7 @@ class Pools:
             self._closed = True
             workers = list(self._all)
             self._free.clear()
-            self._changed.notify_all()
+            for freed in self._freed.values():
+                freed.notify_all()
         for worker in workers:
             worker.kill()

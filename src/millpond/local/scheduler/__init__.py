@@ -348,10 +348,16 @@ class Scheduler:
             with self._busy:
                 if row["number"] in self._under_way or len(self._under_way) >= AT_ONCE or self._stopping:
                     continue  # the end of one of them asks again
+                if not self._waits(row):
+                    continue  # its attempt has ended since it was read
                 thread = threading.Thread(target=self._attempt, args=(row,), name="schedule", daemon=True)
+                thread.start()
                 self._under_way[row["number"]] = thread
-            thread.start()
         return self._until("SELECT min(due) FROM scheduler_invocations WHERE due > ?", now)
+
+    def _waits(self, row: sqlite3.Row) -> bool:
+        sql = "SELECT 1 FROM scheduler_invocations WHERE number = ? AND attempts = ?"
+        return self.store.one(sql, (row["number"], row["attempts"])) is not None
 
     def _attempt(self, row: sqlite3.Row) -> None:
         try:

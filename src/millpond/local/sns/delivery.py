@@ -52,11 +52,20 @@ class Deliveries:
             if self._stopping.is_set():
                 return
             self._work.clear()
-            for row in self._store.read("SELECT * FROM sns_deliveries WHERE state = 'PENDING' ORDER BY id LIMIT 100"):
-                if self._stopping.is_set():
-                    return
-                self._deliver(row)
-                self._work.set()  # look again: there may be more than a hundred
+            try:
+                self._deliver_all()
+            except Exception:  # the disk, most likely: what is pending is still there
+                if not self._stopping.is_set():
+                    log.exception("delivering messages")
+                self._stopping.wait(PAUSE_SECONDS)
+                self._work.set()
+
+    def _deliver_all(self) -> None:
+        for row in self._store.read("SELECT * FROM sns_deliveries WHERE state = 'PENDING' ORDER BY id LIMIT 100"):
+            if self._stopping.is_set():
+                return
+            self._deliver(row)
+            self._work.set()  # look again: there may be more than a hundred
 
     def _deliver(self, row: Any) -> None:
         try:

@@ -130,8 +130,15 @@ class Worker:
     # Calls ----------------------------------------------------------------------------------------------------------
 
     def _submit(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
-        if not self._closing:
+        if self._closing:
+            return
+        with self._due:
+            self._calling[token] = call  # from here on, that it is stopped is noted
+        try:
             self._pools[_pool_of(call)].submit(self._guarded, run, call, token)
+        except RuntimeError:  # the pool is closed: the next start asks again
+            if not self._closing:
+                raise
 
     def after_call(self, token: str, act: Callable[[], None]) -> None:
         """Do it once the call of a task has returned: at once where it has, after a second whatever it does."""
@@ -156,8 +163,6 @@ class Worker:
 
     def _guarded(self, run: Callable[[TaskCall, str], None], call: TaskCall, token: str) -> None:
         """A failure of ours fails the state, with its reason: it never hangs."""
-        with self._due:
-            self._calling[token] = call
         try:
             run(call, token)
         except Failure as failure:
@@ -172,10 +177,15 @@ class Worker:
         finally:
             with self._due:
                 self._calling.pop(token, None)
+                stopped = token in self._stopped
                 self._stopped.discard(token)
+            if stopped:
+                self._forget(call, token)  # nobody asks for what the function left
             self._now(token)
 
     def _begin(self, call: TaskCall, token: str) -> None:
+        if token in self._stopped:  # while it waited for its turn
+            return
         if call.kind == "activity":
             self.activity(call, token)
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,22 @@ def test_stop_while_the_call_is_on_its_way(worker: Worker, glue: Glue, monkeypat
     monkeypatch.setattr(glue, "start_job_run", slow)
     worker.start(call(), token())
     until(lambda: glue.stopped == ["jr_0"])
+
+
+def test_what_is_stopped_before_its_turn_is_not_called(worker: Worker, glue: Glue, records: Records) -> None:
+    """All threads are at work while the execution is stopped; what a killed endpoint had started is ended."""
+    turn, running = threading.Event(), glue.run()
+    worker._pools["others"] = pool = ThreadPoolExecutor(1)
+    pool.submit(turn.wait)
+    held = {"work": {"JobName": "j", "RunId": running}, "answer": {"JobRunId": running}}
+    records.hold(token(2), EXECUTION, held)
+    worker.start(call(), token(1))
+    worker.resume(call(has_submitted=True), token(2))
+    for visit in (1, 2):
+        worker.stop(token(visit))
+    turn.set()
+    until(lambda: glue.stopped == [running] and not worker._calling)
+    assert len(glue.runs) == 1 and not told(worker).told and not worker._stopped
 
 
 def test_polls_may_fail_for_a_while(worker: Worker, glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,87 @@
+"""Who delivers what (SNS, EventBridge Scheduler) when the disk fails for a moment, or when two look at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millpond.local import scheduler as scheduler_room
+from millpond.local import sns as sns_room
+from millpond.local.scheduler import Scheduler
+from millpond.local.service import Clock, Endpoint
+from millpond.local.sns import delivery
+from millpond.local.store import Store, StoreUnavailable
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
+    store = Store(tmp_path / "endpoint.db")
+    yield Endpoint(data=tmp_path, store=store, clock=Clock(), port=0, access_key="a", secret_key="s")
+    store.close()
+
+
+def until(said: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_messages_are_delivered_after_trouble_with_the_disk(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, trouble, sent = endpoint.store, [StoreUnavailable("disk")], []
+    store.install(sns_room.SCHEMA)
+    monkeypatch.setattr(delivery, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setitem(delivery.SENDERS, "sqs", lambda endpoint, row: sent.append(row["endpoint"]))
+    deliveries = delivery.Deliveries(endpoint)
+    monkeypatch.setattr(deliveries, "_mark", lambda row, *how: _once(trouble) or mark(row, *how))
+    mark = delivery.Deliveries._mark.__get__(deliveries)
+    deliveries.start()
+    with store.write() as db:
+        columns = {row["name"]: row for row in db.execute("PRAGMA table_info(sns_deliveries)")}
+        given = {"subscription": "s", "protocol": "sqs", "endpoint": "q", "body": "b", "state": "PENDING"}
+        filled = {name: given.get(name, 1) for name, row in columns.items() if row["notnull"] or name in given}
+        marks = ", ".join("?" * len(filled))
+        db.execute(f"INSERT INTO sns_deliveries ({', '.join(filled)}) VALUES ({marks})", tuple(filled.values()))
+    deliveries.wake()
+    until(lambda: store.one("SELECT state FROM sns_deliveries")["state"] == "DELIVERED")
+    assert not trouble and sent == ["q", "q"]  # at least once
+    deliveries.stop()
+
+
+def _once(trouble: list[Exception]) -> None:
+    if trouble:
+        raise trouble.pop()
+
+
+def test_an_invocation_that_ended_since_it_was_found_is_not_made_again(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, invoked = endpoint.store, []
+    store.install(scheduler_room.SCHEMA)
+    scheduler = Scheduler(endpoint)
+    monkeypatch.setattr(scheduler, "_invoke", lambda row: invoked.append(row["number"]) or scheduler._over(row))
+    with store.write() as db:
+        sql = (
+            "INSERT INTO scheduler_invocations (grp, name, target, scheduled, due, last) VALUES ('g', ?, '{}', 0, 0, 0)"
+        )
+        db.executemany(sql, [("a",), ("b",)])
+    read, late = store.read, []
+
+    def meanwhile(sql: str, parameters: Any = ()) -> Any:
+        rows = read(sql, parameters)
+        if "ORDER BY due" in sql and not late:
+            late.append(True)
+            scheduler._over(rows[0])  # the thread of its attempt, which was under way
+        return rows
+
+    monkeypatch.setattr(store, "read", meanwhile)
+    scheduler._attempts()
+    until(lambda: not read("SELECT 1 FROM scheduler_invocations"))
+    scheduler.stop()
+    assert invoked == [2]
