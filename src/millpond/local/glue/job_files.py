@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from millpond.errors import MillpondError
@@ -178,6 +177,8 @@ def event_log(folder: Path, plan: Plan) -> dict[str, str]:
 
 def put_events(endpoint: Endpoint, folder: Path, target: str) -> None:
     """Move a run's event logs to `--spark-event-logs-path`, for a history server. Raises LaunchError."""
+    from boto3.exceptions import S3UploadFailedError  # boto3 is a fifth of the endpoint's start, and needed later
+
     bucket, prefix = split_uri(target.rstrip("/") + "/")
     for path in sorted(part for part in (folder / "events").glob("*") if part.is_file()):
         key = prefix + path.name.removesuffix(".inprogress")

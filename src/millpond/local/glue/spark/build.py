@@ -21,8 +21,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def compile_classes(jars: Path, into: Path) -> dict[str, bytes]:
     """Class files by their name in the jar. Raises subprocess.CalledProcessError with javac's words."""
     sources = sorted(str(path) for path in (HERE / "millpond" / "spark").glob("*.java"))
-    command = ["javac", "--release", "8", "-nowarn", "-Xlint:-options", "-cp", f"{jars}/*", "-d", str(into), *sources]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-proc:none")  # half of the CPU, the same classes
+    command = ["javac", *quick, "--release", "8", "-nowarn", "-Xlint:-options", "-cp", f"{jars}/*", "-d", str(into)]
+    subprocess.run([*command, *sources], check=True, capture_output=True, text=True)
     return {path.relative_to(into).as_posix(): path.read_bytes() for path in sorted(into.rglob("*.class"))}
 
 
