@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, IllegalArgumentException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
@@ -26,13 +26,26 @@ ANY_CASE = "millpond.spark.AnyCaseJson"
 
 
 def read(spark: SparkSession, table: Table, predicate: str, options: Mapping[str, Any], context: str) -> DataFrame:
-    """An S3 table. `predicate` (push_down_predicate) is Spark SQL over the partition keys."""
+    """An S3 table. `predicate` (push_down_predicate) is Spark SQL over the partition keys, and over nothing else."""
     _rows.s3_read()
+    if predicate:
+        _check_keys(spark, table, predicate)
     if not table.keys:
         return _typed(_unpartitioned(spark, table, options, context), table)
     partitions = table.partitions(str(options.get("catalogPartitionPredicate", "")))
     frame = _partitioned(spark, table, partitions, options, context)
     return _typed(frame.where(predicate) if predicate and frame.columns else frame, table)
+
+
+def _check_keys(spark: SparkSession, table: Table, predicate: str) -> None:
+    """IllegalArgumentException, in AWS's words, for a predicate over what is no partition key."""
+    kinds = [one for one in table.schema(partitions=True).fields if one.name in table.keys]
+    try:
+        spark.createDataFrame([], t.StructType(kinds)).where(predicate)
+    except AnalysisException as error:
+        keys = ", ".join(table.keys)
+        words = f"User's pushdown predicate: {predicate} can not be resolved against partition columns: [{keys}]"
+        raise IllegalArgumentException(words) from error
 
 
 def _reader(spark: SparkSession, table: Table, *, partitions: bool) -> Any:
@@ -179,6 +192,7 @@ def _typed(frame: DataFrame, table: Table) -> DataFrame:
 
 def satisfying(spark: SparkSession, table: Table, predicate: str) -> list[Partition]:
     """The partitions for which Spark finds a predicate over the keys true."""
+    _check_keys(spark, table, predicate)
     partitions = table.partitions()
     if not partitions:
         return []

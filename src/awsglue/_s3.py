@@ -105,6 +105,8 @@ def select(
 def check_texts(spark: SparkSession, uris: list[str]) -> None:
     """ParseFailed names the first file that is not UTF-8 or ends too early for its compression: Spark's readers would
     replace what they cannot read, or say no name. CHECKED bytes are looked at."""
+    if not uris:  # a bookmark has left none
+        return
     jvm: Any = spark._jvm
     found = jvm.millpond.spark.Driver.unreadable("\n".join(uris), CHECKED, spark._jsc.hadoopConfiguration())
     if found:

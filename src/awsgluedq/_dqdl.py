@@ -132,7 +132,7 @@ TOKENS = re.compile(
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     |(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?%?)
     |(?P<word>[A-Za-z_][\w.]*)
-    |(?P<sign>!=|>=|<=|[=<>\[\](),+\-{}])""",
+    |(?P<sign>!=|>=|<=|[=<>\[\](),+\-*/{}])""",
     re.VERBOSE,
 )
 
@@ -336,6 +336,8 @@ class _Parser:
         if token.kind == "string":
             return _unquoted(token.text)
         if token.kind == "number":
+            if self.is_next("*", "/"):
+                raise self.error(f"{self.next.text!r}: calculated values, as of dynamic rules, are not carried")
             return self.amount(token.text)
         if token.text in KEYWORDS:
             return Keyword(token.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -309,9 +310,26 @@ def wait_for_log(shop: Workshop, run_id: str, words: str) -> bool:
 
 def test_bookmarks_on_s3(shop: Workshop) -> None:
     shop.put("in/day=1/a.json", '{"a": 1}\n{"a": 2}\n')
+    serde = {"SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe"}
+    storage = {"Columns": [{"Name": "a", "Type": "int"}], "Location": "s3://workshop/in/", "SerdeInfo": serde}
+    made = {"Name": "days", "StorageDescriptor": storage, "PartitionKeys": [{"Name": "day", "Type": "int"}]}
+    days = shop.aws("glue")
+    days.create_database(DatabaseInput={"Name": "marks"})
+    days.create_table(DatabaseName="marks", TableInput=made)
+    for day in ("1", "2"):
+        place = {"Values": [day], "StorageDescriptor": storage | {"Location": f"s3://workshop/in/day={day}/"}}
+        days.create_partition(DatabaseName="marks", TableName="days", PartitionInput=place)
     shop.job(
         "files",
         """
+        frame = glue.create_dynamic_frame.from_catalog(
+            database="marks", table_name="days", push_down_predicate="day > 0", transformation_ctx="table")
+        print("table", sorted(tuple(row) for row in frame.toDF().collect()))
+        for wrong in ("a = 1", "day = = 1", "nothing = 1"):
+            try:
+                glue.create_dynamic_frame.from_catalog("marks", "days", push_down_predicate=wrong)
+            except Exception as error:
+                print("refused", error)
         for context in ("tracked", ""):
             frame = glue.create_dynamic_frame.from_options(
                 "s3", {"paths": ["s3://workshop/in/"], "recurse": True}, "json", transformation_ctx=context)
@@ -322,11 +340,15 @@ def test_bookmarks_on_s3(shop: Workshop) -> None:
     )
     out = shop.succeed("files")
     assert "\ntracked [(1, 1), (2, 1)] ['a', 'day']" in out and "untracked [(1, 1), (2, 1)] ['a', 'day']" in out
+    assert "table [(1, 1), (2, 1)]" in out
+    words = r"refused User's pushdown predicate: (.*) can not be resolved against partition columns: \[day\]"
+    assert re.findall(words, out) == ["a = 1", "day = = 1", "nothing = 1"]
     out = shop.succeed("files")
-    assert "\ntracked [] []" in out and "untracked [(1, 1), (2, 1)]" in out
+    assert "\ntracked [] []" in out and "untracked [(1, 1), (2, 1)]" in out and "table []" in out
     shop.put("in/day=2/b.json", '{"a": 3}\n')
     shop.put("in/day=1/a.json", '{"a": 9}\n')  # rewritten: read again
-    assert "\ntracked [(3, 2), (9, 1)]" in shop.succeed("files")
+    out = shop.succeed("files")
+    assert "\ntracked [(3, 2), (9, 1)]" in out and "table [(3, 2), (9, 1)]" in out
 
 
 def test_catalog_tables_on_s3(shop: Workshop, endpoint: Endpoint) -> None:

@@ -64,6 +64,8 @@ def test_analyzers_constants_and_default_labels() -> None:
         ('Rules = [ IsComplete "a" IsUnique "a" ]', "line 1, column 26", "expected ']'"),
         ('Rules = [ IsComplete "a" with threshold > 0.9 ]', "line 1, column 41", "no threshold"),
         ("Rules = [ RowCount > avg(last(3)) ]", "line 1, column 22", "dynamic rules"),
+        ("Rules = [ RowCount > avg(last(3)) * 0.8 ]", "line 1, column 22", "dynamic rules"),
+        ("Rules = [ RowCount > (0.9 * avg(last(3))) ]", "line 1, column 27", "dynamic rules"),
         ('Rules = [ DetectAnomalies "RowCount" ]', "line 1, column 11", "not carried"),
         ('Rules = [ (IsUnique "a") and (IsUnique "b") or (IsUnique "c") ]', "line 1, column 45", "need brackets"),
         ("Rules = [ RowCount ; 5 ]", "line 1, column 20", "no meaning"),
