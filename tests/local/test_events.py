@@ -298,7 +298,11 @@ def test_entries_and_targets_that_are_refused(aws: Aws, endpoint: Endpoint) -> N
         with pytest.raises(ClientError, match=f"ValidationException.*'entries'.*{word}"):
             events.put_events(Entries=[good] * number)
 
-    events.put_rule(Name="few", EventPattern='{"source": ["few"]}')
+    nowhere = events.put_events(Entries=[{**good, "EventBusName": "nowhere"}, good])
+    assert nowhere["FailedEntryCount"] == 0 and all("EventId" in one for one in nowhere["Entries"])
+
+    state = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+    events.put_rule(Name="few", EventPattern='{"source": ["few"]}', State=state)
     targets = [{"Id": str(n), "Arn": heard.arn} for n in range(6)]
     with pytest.raises(ClientError, match=r"LimitExceededException.*exceeds the maximum number allowed"):
         events.put_targets(Rule="few", Targets=targets)
@@ -308,6 +312,14 @@ def test_entries_and_targets_that_are_refused(aws: Aws, endpoint: Endpoint) -> N
         events.put_targets(Rule="few", Targets=targets[5:])
     events.put_targets(Rule="few", Targets=[{**targets[0], "InputPath": "$.id"}])  # another one in its place
     assert len(events.list_targets_by_rule(Rule="few")["Targets"]) == 5
+    events.put_events(Entries=[{**good, "Source": "few"}])
+    assert heard.until(lambda one: isinstance(one, str))
+    for given, word in (
+        ({"Input": "env:dev"}, r'JSON syntax error in input for target 1: \[Source: \(String\)"env:dev"; line: 1'),
+        ({"Input": "{}", "InputPath": "$"}, "Only one of Input, InputPath, or InputTransformer"),
+    ):
+        with pytest.raises(ClientError, match=f"ValidationException.*{word}"):
+            events.put_targets(Rule="few", Targets=[{"Id": "1", "Arn": heard.arn, **given}])
     for policy in ({"MaximumRetryAttempts": 186}, {"MaximumEventAgeInSeconds": 59}):
         with pytest.raises(ClientError, match="ValidationException"):
             events.put_targets(Rule="few", Targets=[{**targets[0], "RetryPolicy": policy}])

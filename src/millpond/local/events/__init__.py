@@ -16,7 +16,8 @@ this endpoint), and a time that passes while the endpoint is down is not made up
 Limits: targets of other kinds are refused, but for API destinations: those are moto's, and get no event that a service
 or a schedule sends. A Glue workflow as the target of a schedule is refused.
 
-May import: errors, and millpond.local's clockwork, constraints, models, patterns, protocol, schedules, service, store.
+May import: errors, asl, and millpond.local's clockwork, constraints, models, patterns, protocol, schedules, service,
+store.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from millpond.asl import jackson
 from millpond.local.constraints import checked
 from millpond.local.events.delivery import deliver, kind_of
 from millpond.local.events.entries import check_size, detail, fault
@@ -60,6 +62,7 @@ CREATE TABLE IF NOT EXISTS events_deliveries (
 LATER_COLUMNS = ("since", "due")  # that the tables of older state folders lack
 Ask = Callable[[str, dict[str, Any]], Reply]  # an operation of moto's EventBridge
 DEFAULT = "default"
+INPUTS = ("Input", "InputPath", "InputTransformer")
 MOST_TARGETS = 5  # of a rule; AWS, "Amazon EventBridge quotas"
 PAUSE_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
@@ -243,15 +246,16 @@ class Rules:
     def _events(self, params: dict[str, Any], ask: Ask) -> Reply:
         entries: list[dict[str, Any]] = params["Entries"]
         check_size(entries)
-        faults = [fault(entry) for entry in entries]
-        answers: list[dict[str, str]] = []
-        if good := [entry for entry, broken in zip(entries, faults, strict=True) if broken is None]:
-            reply = ask("PutEvents", {**params, "Entries": good})
+        there = {bus: ask("DescribeEventBus", {"Name": bus}).status < 300 for bus, _ in map(_place, entries)}
+        # What goes to an event bus that does not exist is accepted, and lost (aws-sdk-java-v2, issue 3173).
+        results = [fault(entry) or {"EventId": str(uuid.uuid4())} for entry in entries]
+        good = [n for n, entry in enumerate(entries) if "EventId" in results[n] and there[_place(entry)[0]]]
+        if good:
+            reply = ask("PutEvents", {**params, "Entries": [entries[n] for n in good]})
             if reply.status >= 300:
                 return reply
-            answers = json.loads(reply.body)["Entries"]
-        taken = iter(answers)
-        results = [broken or next(taken) for broken in faults]
+            for n, answer in zip(good, json.loads(reply.body)["Entries"], strict=True):
+                results[n] = answer
         for entry, result in zip(entries, results, strict=True):
             if "EventId" in result:
                 happened = (entry["Source"], entry["DetailType"], entry.get("Resources") or [], detail(entry))
@@ -320,7 +324,7 @@ class Rules:
     def _rule(self, bus: str, name: str, targets: list[str]) -> Rule | None:
         described = self._ask("DescribeRule", {"Name": name, "EventBusName": bus})
         rule = json.loads(described.body) if described.status < 300 else {}
-        if rule.get("State") != "ENABLED":
+        if not str(rule.get("State")).startswith("ENABLED"):  # or ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS
             return None
         try:
             pattern = parse_pattern(rule["EventPattern"]) if rule.get("EventPattern") else None
@@ -448,6 +452,16 @@ def _schedule(text: str) -> Cron | Rate:
 
 
 def _check(targets: list[dict[str, Any]], rule: Mapping[str, Any]) -> None:
+    for one in targets:
+        if sum(name in one for name in INPUTS) > 1:
+            why = f"Only one of Input, InputPath, or InputTransformer must be provided for target {one['Id']}."
+            raise AwsError("ValidationException", why)
+        try:
+            json.loads(one.get("Input", "null"), parse_constant=jackson.not_json)
+        except (ValueError, RecursionError) as error:
+            where = jackson.place(jackson.explain(one["Input"], str(error)))
+            text = f"JSON syntax error in input for target {one['Id']}: {where}"
+            raise AwsError("ValidationException", text) from None
     if not rule.get("EventPattern") and any(kind_of(one["Arn"]) == "glue" for one in targets):
         raise unsupported("events", "PutTargets of a Glue workflow", "The rule has no event pattern.")
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from millpond.asl import jackson
 from millpond.local.service import AwsError
 
 MOST_BYTES = 1024 * 1024
@@ -48,13 +49,9 @@ def fault(entry: Mapping[str, Any]) -> dict[str, str] | None:
 def detail(entry: Mapping[str, Any]) -> Any:
     """An entry's Detail; None where it is not JSON."""
     try:
-        return json.loads(entry["Detail"], parse_constant=_no_constant)
+        return json.loads(entry["Detail"], parse_constant=jackson.not_json)
     except (ValueError, RecursionError):
         return None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _fault(code: str, message: str) -> dict[str, str]:
