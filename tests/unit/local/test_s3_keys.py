@@ -55,7 +55,7 @@ def listed(objects: Objects) -> list[str]:
     return [o.key for o in page(objects, "bucket", prefix="", delimiter="", start=b"", limit=1000).objects]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(keys=st.lists(KEYS, min_size=1, max_size=6, unique=True), rest=st.randoms())
 def test_any_keys_live_side_by_side(objects: Objects, tmp_path: Path, keys: list[str], rest: object) -> None:
     for key in keys:

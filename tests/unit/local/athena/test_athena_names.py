@@ -25,6 +25,7 @@ NASTY = [
 ]  # fmt: skip
 anything = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=60)
 texts = st.sampled_from(NASTY) | anything
+CONNECTION = duckdb.connect()
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, table: str, column: str, key: str, value: str) -> list[list[str | None]]:
     """A parquet file whose column has the hostile name, in a partition with the hostile value, queried by both."""
     source = folder / "table.parquet"
-    con = duckdb.connect()
-    con.execute(f"COPY (SELECT 7::BIGINT AS {quoted(column)}) TO '{source}' (FORMAT parquet)")
-    con.close()
+    CONNECTION.execute(f"COPY (SELECT 7::BIGINT AS {quoted(column)}) TO '{source}' (FORMAT parquet)")
     use = TableUse("t0", (Column(column.lower(), BIGINT), Column(key.lower(), VARCHAR)), ("db", table.lower()))
     described: dict[str, Any] = {"view": "t0", "format": "parquet", "options": {}, "uris": {},
                                  "columns": [described_column(column.lower(), BIGINT)],
@@ -69,9 +68,6 @@ def test_an_answer_does_not_depend_on_names(file: Path, table: str, column: str,
     if column.lower() == key.lower():
         key = f"{key}_"
     assert run(file, table, column, key, value) == [["7", value, value]]
-
-
-CONNECTION = duckdb.connect()
 
 
 @settings(max_examples=200, deadline=None)

@@ -80,7 +80,7 @@ def found(lake: Glue, **params: Any) -> list[list[str]]:
 
 def test_sqlite_hides_nothing(lake: Glue) -> None:
     dice = random.Random(4)
-    every = {tuple(dice.choice(choices) for choices in VALUES) for _ in range(700)}
+    every = {tuple(dice.choice(choices) for choices in VALUES) for _ in range(300)}
     for position, choices in enumerate(VALUES):  # each value beside the first ones of the others
         every |= {tuple(one if n == position else VALUES[n][0] for n in range(5)) for one in choices}
     rows = [list(values) for values in every]
