@@ -316,6 +316,8 @@ def test_json_whose_structs_differ(lake: Lake) -> None:
         [None, "40", "0", "0"], [None] * 4, [None] * 4]  # fmt: skip
     assert lake.reason("SELECT who FROM badstructs").startswith("HIVE_BAD_DATA: Error parsing field value '\"text\"'")
     assert lake.rows("SELECT count(*) FROM badstructs") == [["1"]]
+    lake.table("twice", {"s": "array<struct<A:int,a:int>>"}, "s3://lake/structs/", storage=serde)
+    assert lake.reason("SELECT s FROM twice").endswith("has a struct with two members of the name 'a'")
 
 
 def test_orc(lake: Lake) -> None:

@@ -198,11 +198,22 @@ def s3_location(location: str) -> tuple[str, str]:
 
 
 def column_type(column: dict[str, Any], database: str, name: str) -> Type:
+    shown = f"Column '{column['Name']}' of table {database}.{name}"
     try:
-        return parse(column.get("Type") or "string")
+        found = parse(column.get("Type") or "string")
     except QueryFailure as failure:
-        text = f"Column '{column['Name']}' of table {database}.{name} has an unknown type: {column.get('Type')}"
+        text = f"{shown} has an unknown type: {column.get('Type')}"
         raise QueryFailure("HIVE_INVALID_METADATA", text) from failure
+    if twice := repeated(found):
+        raise QueryFailure("HIVE_INVALID_METADATA", f"{shown} has a struct with two members of the name '{twice}'")
+    return found
+
+
+def repeated(of: Type) -> str:
+    """A name that a struct inside a type has twice, in any case; "" where there is none."""
+    names = [str(name).lower() for name in of.names] if of.name == "row" else []
+    twice = next((name for name in names if names.count(name) > 1), "")
+    return twice or next(filter(None, map(repeated, of.args)), "")
 
 
 def described_column(name: str, of: Type) -> dict[str, Any]:

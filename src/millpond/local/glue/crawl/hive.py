@@ -70,14 +70,16 @@ def written(name: str) -> str:
 
 
 def spell(of: Type) -> str:
-    """The type as the catalog writes it: `struct<id:int,tags:array<string>>`."""
+    """The type as the catalog writes it: `struct<id:int,tags:array<string>>`. Members of a struct are, as columns,
+    one where their names differ in case only: nothing that reads the table could tell them apart."""
     match of:
         case Array(item):
             return f"array<{spell(item)}>"
         case Map(key, value):
             return f"map<{spell(key)},{spell(value)}>"
         case Struct(fields):
-            inner = ",".join(f"{written(name)}:{spell(kind)}" for name, kind in fields if name)
+            members = unique(Column(name.lower(), kind, name) for name, kind in fields)
+            inner = ",".join(f"{written(one.source or one.name)}:{spell(one.type)}" for one in members)
             return f"struct<{inner}>" if inner else "string"
         case _:
             return "string" if of == UNKNOWN else of
