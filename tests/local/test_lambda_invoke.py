@@ -293,11 +293,31 @@ def test_a_failed_event_reaches_its_destination(lam: Any, make: Callable[..., st
     assert record["requestContext"]["condition"] == "RetriesExhausted"
 
 
+def test_settings_of_asynchronous_invocation(lam: Any, make: Callable[..., str]) -> None:
+    name = make("def handler(e, c): return 1")
+    version = lam.publish_version(FunctionName=name)["Version"]
+    assert lam.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"] == []
+    for qualifier, retries in (("$LATEST", 0), (version, 2)):
+        lam.put_function_event_invoke_config(FunctionName=name, Qualifier=qualifier, MaximumRetryAttempts=retries)
+    pages = lam.get_paginator("list_function_event_invoke_configs")
+    found = pages.paginate(FunctionName=name, PaginationConfig={"PageSize": 1}).build_full_result()
+    shown = {one["FunctionArn"].rpartition(":")[2]: one for one in found["FunctionEventInvokeConfigs"]}
+    assert {qualifier: one["MaximumRetryAttempts"] for qualifier, one in shown.items()} == {"$LATEST": 0, version: 2}
+    lam.delete_function_event_invoke_config(FunctionName=name, Qualifier=version)
+    again = {"FunctionName": name, "Qualifier": version}
+    assert code(lam.delete_function_event_invoke_config, **again) == "ResourceNotFoundException"
+    assert code(lam.list_function_event_invoke_configs, FunctionName="never") == "ResourceNotFoundException"
+
+
 def test_reserved_concurrency_throttles(lam: Any, make: Callable[..., str]) -> None:
     name = make("def handler(e, c): return 1")
     lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     assert code(lam.invoke, FunctionName=name) == "TooManyRequestsException"
     lam.delete_function_concurrency(FunctionName=name)
+    assert call(lam, name)[0] == 1
+    lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)  # a worker is there, and waits
+    assert code(lam.invoke, FunctionName=name) == "TooManyRequestsException"
+    lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     assert call(lam, name)[0] == 1
 
 
@@ -327,6 +347,8 @@ def test_what_invoke_refuses(lam: Any, make: Callable[..., str]) -> None:
     assert call(lam, name, "x" * 6_000_000)[0] == "x" * 6_000_000
     assert code(lam.invoke, FunctionName=name, Payload=b"{") == "InvalidRequestContentException"
     assert code(lam.invoke, FunctionName=name, Payload=b'"' + b"x" * 7_000_000 + b'"') == "RequestTooLargeException"
+    assert code(lam.invoke, FunctionName=name, InvocationType="Later") == "ValidationException"
+    assert code(lam.invoke, FunctionName=name, LogType="Head") == "ValidationException"
     assert code(lam.invoke, FunctionName="never") == "ResourceNotFoundException"
     assert code(lam.invoke, FunctionName=name, Qualifier="7") == "ResourceNotFoundException"
     assert lam.invoke(FunctionName=name)["Payload"].read() == b"{}"

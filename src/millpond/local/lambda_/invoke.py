@@ -51,6 +51,7 @@ RETRY_SECONDS = (60.0, 120.0)
 MAX_AGE = 6 * 3600.0
 ASYNC_THREADS = 4
 REAP_SECONDS = 30.0
+MOST_CONFIGS = 50  # of a page, AWS
 PAUSE_SECONDS = 1.0  # after trouble of ours
 OUTCOME_SECONDS = 30 * 86_400.0  # an endpoint may be off for so long, and still find what a function did meanwhile
 
@@ -82,6 +83,7 @@ class Invoker:
             "UpdateFunctionEventInvokeConfig": self.update_event_config,
             "GetFunctionEventInvokeConfig": self.get_event_config,
             "DeleteFunctionEventInvokeConfig": self.delete_event_config,
+            "ListFunctionEventInvokeConfigs": self.list_event_configs,
         }
 
     def start(self) -> None:
@@ -110,6 +112,8 @@ class Invoker:
     def invoke(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
         name = names.parse(params["FunctionName"], params.get("Qualifier"))
         kind = params.get("InvocationType", "RequestResponse")
+        _check_word(kind, "invocationType", ("Event", "RequestResponse", "DryRun"))
+        _check_word(params.get("LogType", "None"), "logType", ("None", "Tail"))
         version = self._choose(name)
         payload = _payload(params.get("Payload"), kind)
         if params.get("DurableExecutionName") or params.get("TenantId"):
@@ -401,12 +405,25 @@ class Invoker:
             arn = self.functions.arn(name.name, name.version)
             text = f"The function {arn} doesn't have an EventInvokeConfig"
             raise AwsError("ResourceNotFoundException", text, status=404, Type="User")
-        arn = self.functions.arn(name.name, name.version)
+        return self._shown_config(name.name, name.version, row)
+
+    def _shown_config(self, function: str, qualifier: str, row: Any) -> dict[str, Any]:
+        arn = self.functions.arn(function, qualifier)
         return {"FunctionArn": arn, "LastModified": row["modified"], **json.loads(row["config"])}
 
+    def list_event_configs(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        name = names.parse(params["FunctionName"], None).name
+        self.functions.find(Name(name))
+        sql = "SELECT * FROM lambda_event_configs WHERE function = ? AND qualifier > ? ORDER BY qualifier LIMIT ?"
+        size = params.get("MaxItems") or MOST_CONFIGS
+        rows = self.store.read(sql, (name, params.get("Marker") or "", size + 1))
+        more = {"NextMarker": rows[size - 1]["qualifier"]} if len(rows) > size else {}
+        shown = [self._shown_config(name, row["qualifier"], row) for row in rows[:size]]
+        return {"FunctionEventInvokeConfigs": shown, **more}
+
     def delete_event_config(self, params: dict[str, Any], call: Call) -> dict[str, Any]:
+        self.get_event_config(params, call)
         name = names.parse(params["FunctionName"], params.get("Qualifier"))
-        self.functions.find(name)
         with self.store.write() as db:
             sql = "DELETE FROM lambda_event_configs WHERE function = ? AND qualifier = ?"
             db.execute(sql, (name.name, name.version))
@@ -426,6 +443,14 @@ def _payload(given: Any, kind: str) -> bytes:
         text = f"Could not parse request body into json: {error}"
         raise AwsError("InvalidRequestContentException", text, Type="User") from None
     return body
+
+
+def _check_word(given: str, member: str, words: tuple[str, ...]) -> None:
+    if given not in words:
+        broken = (
+            f"Value '{given[:1024]}' at '{member}' failed to satisfy constraint: Member must satisfy enum value set: "
+        )
+        raise AwsError("ValidationException", f"1 validation error detected: {broken}[{', '.join(words)}]")
 
 
 def _context(given: str | None) -> str:

@@ -505,12 +505,12 @@ class Pools:
                 if self._closed:
                     raise Busy
                 free = self._free.setdefault(key, [])
-                while free:
+                while free and self._count[key] - len(free) < limit:  # fewer may be allowed than there are by now
                     worker = free.pop()
                     if not worker.gone:
                         return worker
                     self._drop(worker)
-                if self._count.get(key, 0) < limit:
+                if not free and self._count.get(key, 0) < limit:
                     self._count[key] = self._count.get(key, 0) + 1
                     break
                 if not wait:
