@@ -74,7 +74,13 @@ def running() -> Iterator[MariaDb]:
             f"CREATE USER 'tester'@'%' IDENTIFIED BY '{secret}';\n"  # a line is a statement
             "GRANT ALL ON *.* TO 'tester'@'%' WITH GRANT OPTION;\n"
         )
-        base = (found[0], "--no-defaults", f"--datadir={folder / 'data'}", "--innodb-log-file-size=8M")
+        base = (
+            found[0],
+            "--no-defaults",
+            f"--datadir={folder / 'data'}",
+            "--innodb-log-file-size=8M",
+            "--default-time-zone=+00:00",
+        )
         with (folder / "log").open("wb") as log:
             system = "\n".join((found[1] / name).read_text() for name in SYSTEM)
             (folder / "system.sql").write_text(f"create database mysql;\nuse mysql;\n{system}")

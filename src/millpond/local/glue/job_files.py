@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from millpond.errors import MillpondError
 from millpond.local.glue import bookmarks
@@ -184,7 +184,7 @@ def put_events(endpoint: Endpoint, folder: Path, target: str) -> None:
         key = prefix + path.name.removesuffix(".inprogress")
         try:
             endpoint.client("s3").upload_file(str(path), bucket, key)
-        except (ClientError, S3UploadFailedError) as error:
+        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
             raise LaunchError(f"the event log cannot be written to {target}: {error}") from error
         path.unlink()
 

@@ -469,6 +469,8 @@ class Runs:
         if active.owner:
             active.owner.over(active, outcome)
             return
+        if active.events:  # whoever sees that the run is over finds them
+            self._put_events(active)
         now = self.endpoint.clock.now()
         ended = outcome.get("ended", now)
         with self.endpoint.store.write() as db:
@@ -483,8 +485,6 @@ class Runs:
             )
             retry = self._next_attempt(db, row) if outcome["state"] == "FAILED" else None
         job_ended(self.endpoint, row["job"], active.id, outcome["state"], outcome.get("error", ""))
-        if active.events:
-            self._put_events(active)
         job_files.clean(active.folder)
         if retry:
             self._launch(*retry)
