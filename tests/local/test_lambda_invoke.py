@@ -307,6 +307,11 @@ def test_settings_of_asynchronous_invocation(lam: Any, make: Callable[..., str])
     again = {"FunctionName": name, "Qualifier": version}
     assert code(lam.delete_function_event_invoke_config, **again) == "ResourceNotFoundException"
     assert code(lam.list_function_event_invoke_configs, FunctionName="never") == "ResourceNotFoundException"
+    made = lam.get_function_configuration(FunctionName=name)
+    lam.delete_function(FunctionName=name)
+    same = {key: made[key] for key in ("FunctionName", "Runtime", "Role", "Handler")}
+    lam.create_function(**same, Code={"ZipFile": packed(index="")})
+    assert lam.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"] == []
 
 
 def test_reserved_concurrency_throttles(lam: Any, make: Callable[..., str]) -> None:

@@ -241,7 +241,7 @@ class Functions:
         self.find(name)
         with self.store.write() as db:
             if name.qualifier is None:
-                for table in ("versions", "aliases", "permissions"):
+                for table in ("versions", "aliases", "permissions", "event_configs"):
                     db.execute(f"DELETE FROM lambda_{table} WHERE function = ?", (name.name,))
                 db.execute("DELETE FROM lambda_functions WHERE name = ?", (name.name,))
             else:
@@ -251,6 +251,8 @@ class Functions:
                 db.execute(
                     "DELETE FROM lambda_versions WHERE function = ? AND version = ?", (name.name, name.qualifier)
                 )
+                settings = "DELETE FROM lambda_event_configs WHERE function = ? AND qualifier = ?"
+                db.execute(settings, (name.name, name.qualifier))
         self.changed(name.name)
         return {}
 
