@@ -3,7 +3,8 @@
 The JVM looks at all records once, as Spark's own reader does. When no field has several types, Spark reads the files;
 otherwise a function in the JVM does (Json.java). Fields are in the order in which they first appear.
 
-A text that is no record is left out and is an error record. Whole numbers are `int` where all fit, else `long`; a field
+Columns that differ in case only are one, for to Spark they are; members of a struct that do are refused. A text that is
+no record is left out and is an error record. Whole numbers are `int` where all fit, else `long`; a field
 that is null everywhere is a string, an empty object is left out.
 """
 
@@ -31,6 +32,9 @@ def load(source: Source, *, whole: bool) -> DataFrame:
     texts = source.texts() if whole else source.lines()
     spark = texts.sparkSession
     schema, bad = shape(texts)
+    if twice := next(filter(None, (_twice(one.dataType, one.name) for one in schema.fields)), ""):
+        said = f"the JSON below {source.paths[0]} has {twice}, which are one field to Spark"
+        raise ValueError(f"{said}: give the members of a struct one spelling, or read the files as text")
     if not schema.fields:
         frame = spark.createDataFrame([], t.StructType([]))
     elif bad or whole or _choices.has_choice(schema) or len(_spelled(schema)) < len(schema.fields):
@@ -63,6 +67,18 @@ def _read(spark: SparkSession, texts: DataFrame, schema: t.StructType) -> DataFr
     numbered = t.StructType([t.StructField(str(n), one.dataType) for n, one in enumerate(schema.fields)])
     record = f.col("\0record").cast(numbered)  # a field has a number: to Spark `id` and `ID` are one name
     return rows.select(*(_field(record, schema, places) for places in spelled.values()), *others)
+
+
+def _twice(kind: t.DataType, path: str) -> str:
+    """Two fields of a struct inside a type that differ in case only, with their path; "" where there are none."""
+    if isinstance(kind, t.ArrayType):
+        return _twice(kind.elementType, f"{path}[]")
+    if not isinstance(kind, t.StructType):
+        return ""
+    for places in _spelled(kind).values():
+        if len(places) > 1:
+            return " and ".join(f"{path}.{kind.fields[at].name}" for at in places)
+    return next(filter(None, (_twice(one.dataType, f"{path}.{one.name}") for one in kind.fields)), "")
 
 
 def _spelled(schema: t.StructType) -> dict[str, list[int]]:
