@@ -71,9 +71,10 @@ class MotoBridge:
 
     def __init__(self, endpoint: Endpoint, guard: Guard) -> None:
         self._endpoint, self._guard = endpoint, guard
-        self._loading = threading.Lock()
+        self._loading = threading.RLock()
         self._changing = threading.Lock()
         self._application: Any = None
+        self._restored = False
         self._journal = Journal(endpoint.store)
         self.rules = events.Rules(endpoint, lambda name, params: self._events(name, params, endpoint.region))
 
@@ -192,7 +193,7 @@ class MotoBridge:
         return Reply(status, kept, body)
 
     def _load(self) -> None:
-        if self._application is not None:
+        if self._restored:  # not before: who asks meanwhile would be told that there is nothing yet
             return
         with self._loading:
             if self._application is not None:
@@ -204,6 +205,7 @@ class MotoBridge:
 
             self._application = DomainDispatcherApplication(create_backend_app)
             self._restore()
+            self._restored = True
 
 
 def _is_page(body: bytes) -> bool:
