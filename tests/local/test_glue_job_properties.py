@@ -64,7 +64,7 @@ def streams(shop: Workshop, group: str) -> dict[str, list[str]]:
     }
 
 
-def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
+def test_many_properties_in_one_run(shop: Workshop, environments: None, state_folder: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("zipped/__init__.py", "NAME = 'zipped'\n")
@@ -103,6 +103,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
             "env": [os.environ["ONE"], os.environ["TWO"]],
             "conf": [spark.conf.get(f"spark.{name}") for name in ("a", "b", "sql.session.timeZone")],
             "file": open("words.txt").read(),
+            "scratch": str(spark._jvm.java.lang.System.getProperty("java.io.tmpdir")),
             "args": getResolvedOptions(sys.argv, ["TempDir", "fixed", "JOB_NAME"]),
         }))
         job.commit()
@@ -136,6 +137,7 @@ def test_many_properties_in_one_run(shop: Workshop, environments: None) -> None:
     said = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
     args = said.pop("args")
     assert "extra.jar!" in said.pop("jar")  # before Spark's own
+    assert Path(said.pop("scratch")).is_relative_to(state_folder)  # not the machine's /tmp
     assert said == {
         "modules": ["installed", "onpath", "plain", "zipped"],
         "version": "2.5",

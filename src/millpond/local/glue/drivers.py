@@ -203,7 +203,10 @@ def java_command(runtime: Runtime, shape: Shape, settings: Mapping[str, str]) ->
 
 def spark_settings(shape: Shape, folder: Path, buckets: Path, stage: Path) -> dict[str, str]:
     """Spark's settings of a JVM: scratch below `folder`, S3 in `buckets`, uncommitted objects in `stage`."""
+    scratch = folder / "java"  # a JVM that is killed leaves the libraries that it unpacked: not in the machine's /tmp
+    scratch.mkdir(exist_ok=True)
     return SETTINGS | {
+        "java.io.tmpdir": str(scratch),
         "spark.master": f"local[{shape.size.cores}]",
         "spark.local.dir": str(folder / "spark"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
@@ -428,7 +431,8 @@ class Drivers:
             host.process.kill()
             host.process.wait()
         text = tail(host.folder / "host.log") or tail(host.folder / "jvm.log")
-        shutil.rmtree(self.endpoint.data / "spark-stage" / host.id, ignore_errors=True)
+        for scratch in (self.endpoint.data / "spark-stage" / host.id, host.folder / "spark", host.folder / "java"):
+            shutil.rmtree(scratch, ignore_errors=True)
         return Event(host, "gone", host.run, {"log": text, "ready": host.ready})
 
     def _expire(self) -> None:
