@@ -38,16 +38,17 @@ def put(s3: Any, kind: str, text: str) -> None:
         list(threads.map(one, range(OBJECTS)))
 
 
-def crawled(glue: Any, kind: str) -> float:
-    """Objects a second of a first crawl."""
+def crawled(glue: Any, kind: str, turn: int = 0) -> float:
+    """Objects a second of a first crawl, into a database of its own."""
     role = "arn:aws:iam::000000000000:role/bench"
     targets = {"S3Targets": [{"Path": f"s3://{BUCKET}/{kind}/"}]}
-    glue.create_crawler(Name=kind, Role=role, DatabaseName="bench", Targets=targets)
+    name = database = f"{kind}{turn}"
+    glue.create_crawler(Name=name, Role=role, DatabaseName=database, Targets=targets)
     began = time.perf_counter()
-    glue.start_crawler(Name=kind)
-    peers.wait_until(lambda: glue.get_crawler(Name=kind)["Crawler"]["State"] == "READY", 300, 0.05)
+    glue.start_crawler(Name=name)
+    peers.wait_until(lambda: glue.get_crawler(Name=name)["Crawler"]["State"] == "READY", 300, 0.05)
     seconds = time.perf_counter() - began
-    table = glue.get_table(DatabaseName="bench", Name=kind)["Table"]
+    table = glue.get_table(DatabaseName=database, Name=kind)["Table"]
     if table["Parameters"]["objectCount"] != str(OBJECTS) or len(table["StorageDescriptor"]["Columns"]) != 5:
         raise RuntimeError(f"the crawl found {table}")
     return OBJECTS / seconds
@@ -55,10 +56,6 @@ def crawled(glue: Any, kind: str) -> float:
 
 def inferred(folder: Path) -> float:
     """Objects a second of DuckDB, over the same files."""
-    for n in range(OBJECTS):
-        path = folder / f"day={n % FOLDERS:03}" / f"part-{n}.csv"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(CSV)
     began = time.perf_counter()
     source = f"read_csv('{folder}/*/*.csv', union_by_name=true, hive_partitioning=true)"
     found = duckdb.connect().execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
@@ -69,11 +66,17 @@ def inferred(folder: Path) -> float:
 
 
 def measure() -> Iterator[Line]:
+    """CSV in turn, twice each, the better one counts: a busy machine has slowed the one or the other by a half."""
     with tempfile.TemporaryDirectory(prefix="millpond-bench-") as folder, peers.ours() as ours:
         s3, glue = ours.client("s3"), ours.client("glue")
         s3.create_bucket(Bucket=BUCKET)
         put(s3, "csv", CSV)
-        mine, theirs = crawled(glue, "csv"), inferred(Path(folder))
+        for n in range(OBJECTS):
+            path = Path(folder) / f"day={n % FOLDERS:03}" / f"part-{n}.csv"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(CSV)
+        turns = [(crawled(glue, "csv", turn), inferred(Path(folder))) for turn in range(2)]
+        mine, theirs = (max(rates) for rates in zip(*turns, strict=True))
         name = f"DuckDB {duckdb.__version__}, DESCRIBE"
         what = f"Crawler: {OBJECTS:,} CSV objects"
         yield Line(what, mine, "objects/s", ">= 1x of DuckDB", mine >= theirs, theirs, name, True)
