@@ -1,6 +1,7 @@
 # make demo    set everything up, then run examples/customer_segmentation on the local AWS
 # make test    set everything up, then run the tests
 # make bench   print what we measure beside a peer (ONLY=states,glue,... for some of it)
+# make late    run the tests with threads that are late by chance, in another time zone (ARGS=tests/local)
 # make reliability   measure what docs/reliability.md says: kills, full disks, random programs (half an hour)
 # make check   lint, types, layers
 # make clean   stop the demo and forget its data; make distclean also removes the environments
@@ -16,10 +17,10 @@ GLUE := 5.1
 # of one test that takes a minute would be the last.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 # The two must name the same tests: one seed for both, another in each run.
-test quick: export PYTHONHASHSEED := $(shell echo $$$$)
+test quick late: export PYTHONHASHSEED := $(shell echo $$$$)
 export MILLPOND_RUNTIMES := $(CURDIR)/.runtime
 
-.PHONY: help demo test quick check bench reliability setup compiled runtime clean distclean
+.PHONY: help demo test quick late check bench reliability setup compiled runtime clean distclean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -46,6 +47,11 @@ test: runtime compiled
 
 quick: setup compiled
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not spark" $(ARGS)
+
+# Three processes: most of the time somebody sleeps.
+late: runtime
+	TZ=Pacific/Auckland MILLPOND_LATE=0.6 PYTHONPATH=$(CURDIR)/tests/late \
+		$(BIN)/python -m pytest $(SIDE_BY_SIDE) -n 3 $(or $(ARGS),tests/local tests/reliability)
 
 check: setup
 	$(BIN)/ruff check .
