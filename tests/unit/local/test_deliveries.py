@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from millpond.local import events as events_room
 from millpond.local import scheduler as scheduler_room
 from millpond.local import sns as sns_room
+from millpond.local.protocol import Reply
 from millpond.local.scheduler import Scheduler
 from millpond.local.service import Clock, Endpoint
 from millpond.local.sns import delivery
@@ -85,3 +87,20 @@ def test_an_invocation_that_ended_since_it_was_found_is_not_made_again(
     until(lambda: not read("SELECT 1 FROM scheduler_invocations"))
     scheduler.stop()
     assert invoked == [2]
+
+
+def test_a_retry_that_is_not_due_waits_beside_one_that_is(endpoint: Endpoint) -> None:
+    """The one that is due may succeed, and then nothing else would ask for the other one."""
+    endpoint.store.install(events_room.SCHEMA)
+    rules = events_room.Rules(endpoint, lambda name, params: Reply(404, [], b"{}"))
+    rows = [(1, 1, 0.0), (2, 1, endpoint.clockwork.now() + 600), (3, 0, endpoint.clockwork.now() + 1)]
+    with endpoint.store.write() as db:
+        names = "number, attempts, due, rule, target, event, hops"
+        db.executemany(f"INSERT INTO events_deliveries ({names}) VALUES (?, ?, ?, 'r', '', '', 0)", rows)
+    wait = rules._again()
+    assert wait is not None and 500 < wait <= 600
+    assert rules._work.get_nowait() is None and rules._work.empty()
+    rules._over({"number": 1})
+    assert (wait := rules._again()) is not None and wait > 500 and rules._work.empty()
+    rules._over({"number": 2})
+    assert rules._again() is None and rules._work.empty()

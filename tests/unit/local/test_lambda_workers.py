@@ -73,11 +73,11 @@ def test_a_log_that_cannot_be_kept(tmp_path: Path) -> None:
 
 def test_a_pipe_with_a_high_number() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 2048:
-        pytest.skip("the machine gives a process so few files that it cannot happen")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    if hard != resource.RLIM_INFINITY and hard <= 1024:
+        pytest.skip("SKIPPED LOUDLY: no process of this user can have a descriptor that select does not take (1024)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1025), hard))
     reading, writing = os.pipe()
-    high = fcntl.fcntl(reading, fcntl.F_DUPFD, 1500)
+    high = fcntl.fcntl(reading, fcntl.F_DUPFD, 1024)
     try:
         assert not workers._readable(high, 0)
         os.write(writing, b"x")

@@ -207,14 +207,12 @@ class Rules:
             raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
 
     def _remove(self, params: dict[str, Any], ask: Ask) -> Reply:
-        at, ids = _place(params), params.get("Ids")
-        if not isinstance(ids, list):
-            return ask("RemoveTargets", params)
-        ours = {row["id"] for row in self._targets(*at)} & set(map(str, ids))
+        at, ids = _place(params), params["Ids"]
+        ours = {row["id"] for row in self._targets(*at)} & set(ids)
         with self.endpoint.store.write() as db:
             sql = "DELETE FROM events_targets WHERE bus = ? AND rule = ? AND id = ?"
             db.executemany(sql, [(*at, one) for one in ours])
-        left = [one for one in ids if str(one) not in ours]
+        left = [one for one in ids if one not in ours]
         if ours and not left:
             return _reply({"FailedEntryCount": 0, "FailedEntries": []})
         return ask("RemoveTargets", {**params, "Ids": left})
@@ -347,13 +345,11 @@ class Rules:
 
     def _again(self) -> float | None:
         """Have those tried again whose time has come. Seconds until the next one, None: none waits."""
-        row = self.endpoint.store.one("SELECT min(due) AS due FROM events_deliveries WHERE attempts > 0")
-        if row is None or row["due"] is None:
-            return None
-        wait = self.endpoint.clockwork.until(row["due"])
-        if not wait:
+        now, waiting = self.endpoint.clockwork.now(), "FROM events_deliveries WHERE attempts > 0 AND due"
+        if self.endpoint.store.one(f"SELECT 1 {waiting} <= ?", (now,)):
             self._work.put(None)  # the end of an attempt that fails once more asks here again
-        return wait or None
+        (later,) = self.endpoint.store.read(f"SELECT min(due) AS due {waiting} > ?", (now,))
+        return None if later["due"] is None else self.endpoint.clockwork.until(later["due"])
 
     def _deliver(self, row: Any) -> None:
         target, event = json.loads(row["target"]), json.loads(row["event"])
